@@ -1,0 +1,1 @@
+"""The storage layer of an OAuth 2.0 / OpenID Connect server, on MongoDB."""
