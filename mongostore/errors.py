@@ -75,3 +75,7 @@ class KeyUnavailable(MongostoreError):
 
 class ConfigurationError(MongostoreError):
     """The store was set up wrongly; the message says what to change."""
+
+
+class MongostoreWarning(UserWarning):
+    """Something that works, but not as it should in production; the message says what to do."""

@@ -7,7 +7,7 @@ MAX_IDENTIFIER_LENGTH = 1_000
 
 
 def identifier_problem(value: object) -> str | None:
-    """Say what keeps `value` from being an identifier, or None. The value itself is not repeated: it may be a handle."""
+    """Say what keeps `value` from being an identifier, or None. It is not repeated: it may be a handle."""
     if not isinstance(value, str):
         return f"must be text, not {type(value).__name__}"
     if not value:

@@ -1,0 +1,138 @@
+"""Server-side sessions: what users' sign-ins are remembered by."""
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mongostore.models.base import Identifier, Model, TextOrBytes, is_encodable
+from mongostore.models.grants import check_filter_text
+from mongostore.models.identifiers import check_identifier
+from mongostore.models.instants import Instant
+
+DEFAULT_PAGE_SIZE = 25
+
+
+class ServerSideSession(Model):
+    """One session. The key is what the cookie refers to, the ticket what signs the user in: neither shows in a repr."""
+
+    key: str = Field(repr=False)
+    scheme: str
+    subject_id: str
+    session_id: str
+    display_name: str | None = None
+    created: Instant
+    renewed: Instant
+    expires: Instant | None = None
+    ticket: TextOrBytes = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_session(self)
+        return self
+
+
+class SessionFilter(Model):
+    """Which sessions are meant: by subject, by session id, or by both."""
+
+    subject_id: str | None = None
+    session_id: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_session_filter(self)
+        return self
+
+
+class SessionQuery(Model):
+    """A page of sessions. Identifiers match exactly, `display_name` by prefix; empty texts count as unset."""
+
+    results_token: str | None = Field(default=None, repr=False)
+    request_prior_results: bool = False
+    count_requested: int = DEFAULT_PAGE_SIZE
+    subject_id: str | None = None
+    session_id: str | None = None
+    display_name: str | None = None
+    match: Literal["prefix", "substring"] = "prefix"
+
+    @field_validator("count_requested")
+    @classmethod
+    def _page_size(cls, count: int) -> int:
+        return count if count > 0 else DEFAULT_PAGE_SIZE
+
+    @field_validator("subject_id", "session_id", "display_name")
+    @classmethod
+    def _empty_is_unset(cls, text: str | None) -> str | None:
+        return text or None
+
+
+class UserSession(Model):
+    """A session with what its ticket says, for those who manage sessions."""
+
+    subject_id: str
+    session_id: str
+    display_name: str | None = None
+    created: Instant
+    renewed: Instant
+    expires: Instant | None = None
+    issuer: str | None = None
+    client_ids: list[str] = Field(default_factory=list)
+    authentication_ticket: TextOrBytes = Field(repr=False)
+
+
+class RemoveSessionsContext(Model):
+    """Which sessions to end, and what to end with them."""
+
+    subject_id: str | None = None
+    session_id: str | None = None
+    client_ids: list[Identifier] | None = None
+    remove_server_side_session: bool = True
+    send_backchannel_logout_notification: bool = True
+    revoke_tokens: bool = True
+    revoke_consents: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_session_filter(self)
+        return self
+
+
+def check_session(session: ServerSideSession) -> None:
+    """Refuse a session that can't be stored; `model_copy(update=…)` can make one.
+
+    Raises:
+        TypeError: a field holds the wrong type.
+        ValueError: an identifier is impossible or an instant is naive.
+    """
+    check_identifier("key", session.key)
+    check_identifier("scheme", session.scheme)
+    check_identifier("subject_id", session.subject_id)
+    check_identifier("session_id", session.session_id)
+    if session.display_name is not None and not is_encodable(session.display_name):
+        raise ValueError("display_name must be text that UTF-8 can encode (it has a lone surrogate)")
+    for name in ("created", "renewed", "expires"):
+        value = getattr(session, name)
+        if value is None and name == "expires":
+            continue
+        if not isinstance(value, datetime):
+            raise TypeError(f"{name} must be an aware datetime, not {type(value).__name__}")
+        if value.tzinfo is None:
+            raise ValueError(f"{name} must be an aware datetime: it has no time zone")
+    if not isinstance(session.ticket, str | bytes):
+        raise TypeError(f"ticket must be a str or bytes, not {type(session.ticket).__name__}")
+    if not is_encodable(session.ticket):
+        raise ValueError("ticket must be text that UTF-8 can encode (it has a lone surrogate)")
+
+
+def check_session_filter(filter: SessionFilter | RemoveSessionsContext) -> None:  # noqa: A002  (the reference's word)
+    """Refuse a filter that sets nothing, or sets something to nothing: it must never widen what is removed.
+
+    Raises:
+        TypeError: a field is no text.
+        ValueError: neither subject_id nor session_id is set, or one is empty.
+    """
+    for name, value in (("subject_id", filter.subject_id), ("session_id", filter.session_id)):
+        if value is not None:
+            check_filter_text(name, value)
+    if filter.subject_id is None and filter.session_id is None:
+        raise ValueError("no filter values: set subject_id, session_id or both")
