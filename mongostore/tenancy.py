@@ -20,5 +20,7 @@ def tenant(slug: str) -> Tenant:
     if not isinstance(slug, str):
         raise TypeError(f"a tenant is named by a str, not {type(slug).__name__}")
     if not _SLUG.fullmatch(slug):
-        raise ValueError(f"{slug[:80]!r} is no tenant: use 1 to 63 characters of a-z, 0-9 and '-', not beginning with '-'")
+        raise ValueError(
+            f"{slug[:80]!r} is no tenant: use 1 to 63 characters of a-z, 0-9 and '-', not beginning with '-'"
+        )
     return Tenant(slug)

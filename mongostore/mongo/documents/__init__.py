@@ -1,1 +1,21 @@
+"""Every collection, with its fields, indexes and sealed fields in one place each."""
 
+from mongostore.mongo.documents.base import StoredFields
+from mongostore.mongo.documents.clients import ClientFields
+from mongostore.mongo.documents.data_keys import DataKeyFields
+from mongostore.mongo.documents.grants import GrantFields
+from mongostore.mongo.documents.identity_providers import IdentityProviderFields
+from mongostore.mongo.documents.leases import LeaseFields
+from mongostore.mongo.documents.resources import ApiResourceFields, ScopeFields
+from mongostore.mongo.documents.revisions import RevisionFields
+
+DOCUMENTS: tuple[type[StoredFields], ...] = (
+    ApiResourceFields,
+    ClientFields,
+    DataKeyFields,
+    GrantFields,
+    IdentityProviderFields,
+    LeaseFields,
+    RevisionFields,
+    ScopeFields,
+)

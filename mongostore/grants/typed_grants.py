@@ -1,0 +1,98 @@
+"""What the typed grant stores share: a model becomes a grant under the key of its handle, and comes back from it."""
+
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from mongostore.errors import PayloadUnreadable
+from mongostore.grants.handles import grant_key
+from mongostore.models import PersistedGrant
+from mongostore.models.base import Model, from_payload, to_payload
+from mongostore.stores.grant_records import GrantRecord
+
+M = TypeVar("M", bound=Model)
+
+
+class GrantSerializer(Generic[M]):
+    """The two ways between a model of one type and the grant that keeps it."""
+
+    def __init__(self, grant_type: str, model: type[M]) -> None:
+        """Args: the grant's type, and the model that its data holds as JSON."""
+        self.grant_type = grant_type
+        self._model = model
+
+    def key(self, handle: str) -> str:
+        """The key of the grant with this handle.
+
+        Raises:
+            TypeError: the handle is no text.
+        """
+        if not isinstance(handle, str):
+            raise TypeError(f"a handle is a str, not {type(handle).__name__}")
+        return grant_key(handle, self.grant_type)
+
+    def checked(self, value: M) -> M:
+        """Give `value` back when it is of the model.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        if not isinstance(value, self._model):
+            raise TypeError(f"a {self._model.__name__} is needed, not {type(value).__name__}")
+        return value
+
+    def grant(
+        self,
+        value: M,
+        key: str,
+        *,
+        client_id: str,
+        subject_id: str | None,
+        creation_time: datetime,
+        expiration: datetime | None,
+        session_id: str | None = None,
+        description: str | None = None,
+        consumed_time: datetime | None = None,
+    ) -> PersistedGrant:
+        """The grant that keeps `value`.
+
+        Raises:
+            ValueError: it is larger than a grant may be, or has an id that can't be stored.
+        """
+        return PersistedGrant(
+            key=key,
+            type=self.grant_type,
+            subject_id=subject_id,
+            session_id=session_id,
+            client_id=client_id,
+            description=description,
+            creation_time=creation_time,
+            expiration=expiration,
+            consumed_time=consumed_time,
+            data=to_payload(value).decode(),
+        )
+
+    def value(self, grant: PersistedGrant) -> M:
+        """The model that a grant keeps.
+
+        Raises:
+            PayloadUnreadable: its data is no such model.
+        """
+        data = grant.data.encode() if isinstance(grant.data, str) else grant.data
+        try:
+            return from_payload(self._model, data)
+        except ValueError:
+            # Not chained: the cause may quote the payload.
+            raise PayloadUnreadable(
+                f"the data of a stored grant of type {self.grant_type} is no {self._model.__name__}; "
+                "it was written by something else. Remove the grant",
+                collection="grants",
+            ) from None
+
+    def of_type(self, record: GrantRecord | None) -> GrantRecord | None:
+        """The record if it is of this type: a key that was stored raw may hold anything."""
+        return record if record is not None and record.grant.type == self.grant_type else None
+
+
+def expiration_of(creation_time: datetime, lifetime_seconds: int) -> datetime:
+    """When something of a lifetime in seconds expires."""
+    return creation_time + timedelta(seconds=lifetime_seconds)

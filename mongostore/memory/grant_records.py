@@ -1,0 +1,74 @@
+"""`GrantRecordStore` without a database."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from mongostore.errors import AlreadyExists
+from mongostore.memory.grant_table import GrantTable
+from mongostore.models import PersistedGrant
+from mongostore.models.grants import check_grant
+from mongostore.stores.grant_records import GrantRecord
+
+
+class MemoryGrantRecordStore:
+    """Grant records of one tenant in a dictionary."""
+
+    def __init__(self, table: GrantTable) -> None:
+        """Args: the rows, shared with `MemoryPersistedGrantStore`."""
+        self._table = table
+
+    async def insert(self, record: GrantRecord, *, pending_until: datetime | None = None) -> None:
+        """See `GrantRecordStore.insert`."""
+        check_grant(record.grant)
+        if record.grant.key in self._table.rows:
+            raise AlreadyExists("a grant with this key exists already; make a new handle")
+        self._table.put(record, purge_at=pending_until, pending=pending_until is not None)
+
+    async def find(self, key: str) -> GrantRecord | None:
+        """See `GrantRecordStore.find`."""
+        row = self._table.rows.get(key)
+        return row.record if row and row.is_present(self._table.clock.now()) else None
+
+    async def take(self, key: str) -> GrantRecord | None:
+        """See `GrantRecordStore.take`."""
+        return self._table.take(key)
+
+    async def update(self, grant: PersistedGrant) -> bool:
+        """See `GrantRecordStore.update`."""
+        check_grant(grant)
+        row = self._table.live(grant.key)
+        if row is None:
+            return False
+        self._table.put(replace(row.record, grant=grant))
+        return True
+
+    async def succeed(self, key: str, *, successor_key: str, successor_handle: str) -> bool:
+        """See `GrantRecordStore.succeed`."""
+        row = self._table.live(key)
+        if row is None:
+            return False
+        consumed = row.record.grant.model_copy(update={"consumed_time": self._table.clock.now()})
+        linked = replace(row.record, grant=consumed, successor_key=successor_key, successor_handle=successor_handle)
+        self._table.put(linked, purge_at=row.purge_at)
+        return True
+
+    async def make_live(self, key: str) -> bool:
+        """See `GrantRecordStore.make_live`."""
+        row = self._table.rows.get(key)
+        if row is None or not row.is_live(self._table.clock.now()):
+            return False
+        self._table.put(row.record)
+        return True
+
+    async def discard_pending(self, key: str) -> None:
+        """See `GrantRecordStore.discard_pending`."""
+        row = self._table.rows.get(key)
+        if row is not None and row.pending:
+            del self._table.rows[key]
+
+    async def remove_family(self, family: str) -> int:
+        """See `GrantRecordStore.remove_family`."""
+        keys = [key for key, row in self._table.rows.items() if row.record.family == family]
+        for key in keys:
+            del self._table.rows[key]
+        return len(keys)

@@ -1,0 +1,78 @@
+"""The grants of one tenant in a dictionary: what both memory stores of grants work on."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from mongostore.clock import Clock
+from mongostore.stores.grant_records import GrantRecord, purge_time
+
+# Purged rows are swept when the table has doubled since the last sweep, and only long after their time: like a database,
+# the table still counts the removal of a record that expired a moment ago.
+_SWEEP_FROM_ROWS = 1_000
+_SWEEP_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as it lies in the table."""
+
+    record: GrantRecord
+    purge_at: datetime | None
+    pending: bool = False
+
+    def is_present(self, now: datetime) -> bool:
+        """Whether readers may see it."""
+        return not self.pending and not self.is_purged(now)
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether a transition may begin from it, pending or not."""
+        return self.record.grant.consumed_time is None and not self.is_purged(now)
+
+    def is_purged(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.purge_at is not None and self.purge_at <= now
+
+
+class GrantTable:
+    """Rows by grant key. Nothing here awaits, so every method is atomic among the tasks of a loop."""
+
+    def __init__(self, clock: Clock, consumed_retention: timedelta) -> None:
+        """Args: the time, and how long consumed grants are kept."""
+        self.clock = clock
+        self.rows: dict[str, Row] = {}
+        self._consumed_retention = consumed_retention
+        self._sweep_at_rows = _SWEEP_FROM_ROWS
+
+    def put(self, record: GrantRecord, *, purge_at: datetime | None = None, pending: bool = False) -> None:
+        """Store a row over whatever is there.
+
+        Args:
+            record: the record.
+            purge_at: when the row's time is over, if that does not follow from the grant.
+            pending: hide it from readers.
+        """
+        grant = record.grant
+        if purge_at is None:
+            purge_at = purge_time(grant.expiration, grant.consumed_time, self._consumed_retention)
+        self.rows[grant.key] = Row(record, purge_at, pending)
+        if len(self.rows) >= self._sweep_at_rows:
+            self._sweep()
+
+    def live(self, key: str) -> Row | None:
+        """The row that a transition may begin from."""
+        row = self.rows.get(key)
+        return row if row is not None and not row.pending and row.is_live(self.clock.now()) else None
+
+    def take(self, key: str) -> GrantRecord | None:
+        """Consume a live grant: its record as it was."""
+        row = self.live(key)
+        if row is None:
+            return None
+        grant = row.record.grant.model_copy(update={"consumed_time": self.clock.now()})
+        self.put(replace(row.record, grant=grant))
+        return row.record
+
+    def _sweep(self) -> None:
+        over = self.clock.now() - _SWEEP_AFTER
+        self.rows = {key: row for key, row in self.rows.items() if not row.is_purged(over)}
+        self._sweep_at_rows = max(_SWEEP_FROM_ROWS, 2 * len(self.rows))

@@ -1,0 +1,48 @@
+"""`PersistedGrantStore` without a database."""
+
+from mongostore.memory.grant_table import GrantTable
+from mongostore.models import PersistedGrant, PersistedGrantFilter
+from mongostore.models.grants import check_filter, check_grant
+from mongostore.stores.grant_records import GrantRecord
+
+
+class MemoryPersistedGrantStore:
+    """Grants of one tenant in a dictionary."""
+
+    def __init__(self, table: GrantTable) -> None:
+        """Args: the rows, shared with `MemoryGrantRecordStore`."""
+        self._table = table
+
+    async def store(self, grant: PersistedGrant) -> None:
+        """See `PersistedGrantStore.store`."""
+        check_grant(grant)
+        self._table.put(GrantRecord(grant))
+
+    async def get(self, key: str) -> PersistedGrant | None:
+        """See `PersistedGrantStore.get`."""
+        row = self._table.rows.get(key)
+        return row.record.grant if row and row.is_present(self._table.clock.now()) else None
+
+    async def get_all(self, filter: PersistedGrantFilter) -> list[PersistedGrant]:  # noqa: A002 - the reference's name
+        """See `PersistedGrantStore.get_all`."""
+        check_filter(filter)
+        now = self._table.clock.now()
+        rows = self._table.rows.values()
+        return [row.record.grant for row in rows if row.is_present(now) and filter.matches(row.record.grant)]
+
+    async def remove(self, key: str) -> bool:
+        """See `PersistedGrantStore.remove`."""
+        return self._table.rows.pop(key, None) is not None
+
+    async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
+        """See `PersistedGrantStore.remove_all`."""
+        check_filter(filter)
+        keys = [key for key, row in self._table.rows.items() if filter.matches(row.record.grant)]
+        for key in keys:
+            del self._table.rows[key]
+        return len(keys)
+
+    async def consume(self, key: str) -> PersistedGrant | None:
+        """See `PersistedGrantStore.consume`."""
+        taken = self._table.take(key)
+        return taken.grant if taken else None

@@ -1,0 +1,117 @@
+"""One connection to MongoDB: made from a URI, or handed in by the server that owns it."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.driver_info import DriverInfo
+from pymongo.errors import PyMongoError
+
+from mongostore.errors import ConfigurationError
+from mongostore.mongo.driver_errors import DriverCall
+from mongostore.mongo.motor_bridge import bridged, is_motor_client
+
+_CODEC_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+# A grant that was acknowledged must survive the loss of the primary: majority, on disk.
+_WRITE_CONCERN = WriteConcern(w="majority", j=True)
+
+
+class Connection:
+    """A MongoDB deployment that answers within a known time.
+
+    A connection made from a URI belongs to us: `open` makes it and `close` ends it. One that was handed in stays open.
+    """
+
+    def __init__(
+        self,
+        source: object,
+        *,
+        operation_timeout: timedelta,
+        server_selection_timeout: timedelta,
+    ) -> None:
+        """Args: a URI, PyMongo `AsyncMongoClient` or Motor `AsyncIOMotorClient`. Does no I/O.
+
+        Raises:
+            TypeError: `source` is none of these.
+        """
+        self._uri = source if isinstance(source, str) else None
+        self._client: AsyncMongoClient[dict[str, Any]] | None = None
+        self._operation_timeout = operation_timeout
+        self._server_selection_timeout = server_selection_timeout
+        if is_motor_client(source):
+            self._client = bridged(source)
+        elif isinstance(source, AsyncMongoClient):
+            self._client = source
+        elif self._uri is None:
+            raise TypeError(
+                f"a store is made from a URI, an AsyncMongoClient or an AsyncIOMotorClient, not {type(source).__name__}"
+            )
+        self.has_replica_set = False
+
+    @property
+    def client(self) -> AsyncMongoClient[dict[str, Any]]:
+        """The driver's client.
+
+        Raises:
+            ConfigurationError: the store is not open.
+        """
+        if self._client is None:
+            raise ConfigurationError("the store is not open: use 'async with store:' or 'await store.open()' first")
+        return self._client
+
+    async def open(self) -> None:
+        """Reach the server once and learn what it is.
+
+        Raises:
+            ConfigurationError: the URI is malformed.
+            StorageUnavailable: no server answered in time.
+        """
+        if self._client is None and self._uri is not None:
+            self._client = self._client_of(self._uri)
+        try:
+            with self.call("open the store", self._server_selection_timeout):
+                hello = await self.client.admin.command("hello")
+        except BaseException:
+            await self.close()
+            raise
+        # A router (mongos) speaks for replica sets as well.
+        self.has_replica_set = "setName" in hello or hello.get("msg") == "isdbgrid"
+
+    async def close(self) -> None:
+        """Close what `open` made; leave alone what was handed in."""
+        if self._uri is not None and self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    def database(self, name: str) -> AsyncDatabase[dict[str, Any]]:
+        """A database that reads from the primary, writes to a majority, and gives aware datetimes."""
+        return self.client.get_database(
+            name, codec_options=_CODEC_OPTIONS, write_concern=_WRITE_CONCERN, read_preference=ReadPreference.PRIMARY
+        )
+
+    def call(self, action: str, limit: timedelta | None = None) -> DriverCall:
+        """What every call of the driver is made in: `with connection.call("read a grant"): …`."""
+        return DriverCall(action, limit or self._operation_timeout, self._hosts)
+
+    def _client_of(self, uri: str) -> AsyncMongoClient[dict[str, Any]]:
+        try:
+            return AsyncMongoClient(
+                uri,
+                serverSelectionTimeoutMS=int(self._server_selection_timeout.total_seconds() * 1000),
+                driver=DriverInfo("mongostore"),
+            )
+        except (PyMongoError, ValueError, TypeError) as error:
+            # Not chained: the driver's message may repeat a piece of the password.
+            raise ConfigurationError(
+                f"the MongoDB URI can't be used ({type(error).__name__}): it must be like "
+                "mongodb://user:password@host:27017/?replicaSet=rs0, with special characters percent-encoded"
+            ) from None
+
+    def _hosts(self) -> str:
+        if self._uri is not None:
+            return re.sub(r"^[a-z+]+://|[^/]*@|/.*$", "", self._uri) or "the given URI"
+        servers = self.client.topology_description.server_descriptions() if self._client else {}
+        return ", ".join(f"{host}:{port}" for host, port in sorted(servers)) or "the given connection"

@@ -1,0 +1,86 @@
+"""What every stored document has in common, and how Beanie classes are made from it.
+
+The fields of a collection are a plain pydantic class. A Beanie `Document` class can belong to one database only, for
+its whole life, so each binding makes its own from those fields; nothing ever inherits from one that is already bound.
+"""
+
+from typing import Any, ClassVar
+
+from beanie import Document, Insert, Replace, Save, SaveChanges, Update, before_event
+from pydantic import BaseModel, ConfigDict
+from pymongo import ASCENDING, IndexModel
+
+from mongostore.protection.envelope import Sealed
+
+
+class StoredFields(BaseModel):
+    """The fields that every collection has.
+
+    Attributes:
+        label: the noun's frozen name: the collection's name without prefix, and part of the associated data.
+        indexes: the desired indexes, by name.
+        sealed_fields: the fields that may only hold envelopes.
+        id: `tenant|natural key`.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=False)
+
+    label: ClassVar[str]
+    indexes: ClassVar[tuple[IndexModel, ...]] = ()
+    sealed_fields: ClassVar[tuple[str, ...]] = ()
+
+    id: str
+    tenant: str
+
+    @before_event(Insert, Replace, Save, SaveChanges, Update)
+    def refuse_unsealed(self) -> None:
+        """Stop a document whose payload is not sealed, whichever of Beanie's writes it came by."""
+        for name in self.sealed_fields:
+            value = getattr(self, name, None)
+            if value is not None and not isinstance(value, Sealed):
+                raise TypeError(
+                    f"{name} of a document in {self.label} is not sealed: only a protector makes sealed values"
+                )
+
+
+def record_id(tenant: str, key: str) -> str:
+    """The `_id` of a record that is found by one value. Frozen: `tenant|key`; a tenant has no `|`."""
+    return f"{tenant}|{key}"
+
+
+def natural_key(stored_id: str) -> str:
+    """The key within its tenant, of an `_id`."""
+    return stored_id.partition("|")[2]
+
+
+def index(name: str, *fields: str, **options: Any) -> IndexModel:
+    """An ascending index with a name of its own, so that a drift can be named too."""
+    return IndexModel([(field, ASCENDING) for field in fields], name=name, **options)
+
+
+def expiry_index(field: str = "purge_at") -> IndexModel:
+    """The TTL index: MongoDB removes a record once this instant has passed."""
+    return index("expiry", field, expireAfterSeconds=0)
+
+
+def without_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    """What is stored: an absent field and null mean the same, and absent is smaller."""
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def bound_document(fields: type[StoredFields], prefix: str) -> type[Document]:
+    """Make the Beanie class of a collection, to be initialised once, for one database.
+
+    Args:
+        fields: the collection's fields.
+        prefix: put before the collection's name.
+    """
+
+    class Bound(fields, Document):  # type: ignore[valid-type,misc]  # the base is chosen at run time
+        class Settings:
+            name = prefix + fields.label
+            indexes: ClassVar[list[IndexModel]] = list(fields.indexes)
+            keep_nulls = False
+
+    Bound.__name__ = Bound.__qualname__ = fields.__name__.removesuffix("Fields") + "Document"
+    return Bound

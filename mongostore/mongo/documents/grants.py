@@ -1,0 +1,192 @@
+"""How grants lie in MongoDB: codes, tokens, consents and backchannel requests, all in one collection."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from bson import Binary
+from pymongo import IndexModel
+
+from mongostore.errors import PayloadUnreadable
+from mongostore.models import PersistedGrant, PersistedGrantFilter
+from mongostore.models.identifiers import is_identifier
+from mongostore.mongo.documents.base import (
+    StoredFields,
+    expiry_index,
+    index,
+    natural_key,
+    record_id,
+    without_nulls,
+)
+from mongostore.protection.context import Context
+from mongostore.protection.envelope import Sealed
+from mongostore.protection.protector import Protector, pack, unpack
+from mongostore.stores.grant_records import GrantRecord, purge_time
+from mongostore.tenancy import Tenant
+
+
+class GrantFields(StoredFields):
+    """One grant; `_id` is `tenant|grant key`.
+
+    Attributes:
+        purge_at: from when on the record serves nobody; absent: never.
+        family: what this grant and all that was issued from it have in common.
+        pending: true while a successor is not yet live: invisible to everything but removal.
+        predecessor: grant key of the token that this one replaced.
+        successor_key: grant key of the token that replaced this one.
+        successor: that token's handle, so that a retry can be given the same.
+        payload: the grant's data.
+    """
+
+    label: ClassVar[str] = "grants"
+    sealed_fields: ClassVar[tuple[str, ...]] = ("payload", "successor")
+    # Together they serve all 15 shapes of a filter without looking at a document that does not match.
+    indexes: ClassVar[tuple[IndexModel, ...]] = (
+        index("by_subject", "tenant", "subject_id", "client_id", "type", "session_id"),
+        index("by_session", "tenant", "session_id", "client_id", "type"),
+        index("by_client", "tenant", "client_id", "type"),
+        # Partial, so that it is small and never a candidate for a filter by type alone.
+        index("by_family", "tenant", "family", partialFilterExpression={"family": {"$exists": True}}),
+        expiry_index(),
+    )
+
+    type: str
+    client_id: str
+    subject_id: str | None = None
+    session_id: str | None = None
+    description: str | None = None
+    creation_time: datetime
+    expiration: datetime | None = None
+    consumed_time: datetime | None = None
+    purge_at: datetime | None = None
+    family: str | None = None
+    pending: bool | None = None
+    predecessor: str | None = None
+    successor_key: str | None = None
+    payload: Sealed
+    successor: Sealed | None = None
+
+
+class GrantCodec:
+    """Turns grants of one tenant into documents and back: the only place where their payloads are sealed and opened."""
+
+    def __init__(self, tenant: Tenant, protector: Protector, consumed_retention: timedelta) -> None:
+        """Args: whose grants, what seals them, and how long consumed ones are kept."""
+        self.tenant = tenant
+        self._protector = protector
+        self.consumed_retention = consumed_retention
+
+    def id(self, key: str) -> str:
+        """The `_id` of the grant with this key."""
+        return record_id(self.tenant, key)
+
+    async def document(self, record: GrantRecord, *, pending_until: datetime | None = None) -> dict[str, Any]:
+        """What is stored for a record."""
+        grant = record.grant
+        lifetime = self.lifetime(grant)
+        if pending_until is not None:
+            lifetime["purge_at"] = pending_until
+        return without_nulls(
+            {
+                "_id": self.id(grant.key),
+                "tenant": self.tenant,
+                **self.columns(grant),
+                **lifetime,
+                "family": record.family,
+                "pending": True if pending_until else None,
+                "predecessor": record.predecessor,
+                "payload": await self.sealed_payload(grant),
+            }
+        )
+
+    def columns(self, grant: PersistedGrant) -> dict[str, Any]:
+        """The fields in clear that come from the grant itself and may change with it."""
+        return {
+            "type": grant.type,
+            "subject_id": grant.subject_id,
+            "session_id": grant.session_id,
+            "client_id": grant.client_id,
+            "description": grant.description,
+            "creation_time": grant.creation_time,
+            "expiration": grant.expiration,
+        }
+
+    def lifetime(self, grant: PersistedGrant) -> dict[str, Any]:
+        """When it was consumed, and from when on its record serves nobody."""
+        return {
+            "consumed_time": grant.consumed_time,
+            "purge_at": purge_time(grant.expiration, grant.consumed_time, self.consumed_retention),
+        }
+
+    async def sealed_payload(self, grant: PersistedGrant) -> Binary:
+        """The grant's data, sealed to its record."""
+        return Binary(await self._protector.seal(pack(grant.data), self._context(grant.key, "payload")))
+
+    async def sealed_successor(self, key: str, handle: str) -> Binary:
+        """A successor's handle, sealed to its predecessor's record."""
+        return Binary(await self._protector.seal(handle.encode(), self._context(key, "successor")))
+
+    async def record(self, document: dict[str, Any]) -> GrantRecord:
+        """What a stored document says.
+
+        Raises:
+            PayloadUnreadable: it is damaged, or its payload belongs elsewhere.
+            KeyUnavailable: the data key that sealed it is missing.
+        """
+        key = natural_key(document["_id"])
+        payload = await self._protector.open(document.get("payload"), self._context(key, "payload"))
+        successor = document.get("successor")
+        handle = await self._protector.open(successor, self._context(key, "successor")) if successor else None
+        try:
+            grant = PersistedGrant(
+                key=key,
+                type=document["type"],
+                subject_id=document.get("subject_id"),
+                session_id=document.get("session_id"),
+                client_id=document["client_id"],
+                description=document.get("description"),
+                creation_time=document["creation_time"],
+                expiration=document.get("expiration"),
+                consumed_time=document.get("consumed_time"),
+                data=unpack(payload),
+            )
+        except (KeyError, ValueError) as error:
+            raise PayloadUnreadable(
+                "a stored grant lacks what every grant has, or holds it in another form; it was changed from outside. "
+                "Remove the record or restore it from a backup",
+                collection=GrantFields.label,
+            ) from error
+        return GrantRecord(
+            grant,
+            family=document.get("family"),
+            predecessor=document.get("predecessor"),
+            successor_key=document.get("successor_key"),
+            successor_handle=handle.decode() if handle is not None else None,
+        )
+
+    def query(self, filter: PersistedGrantFilter) -> dict[str, Any] | None:  # noqa: A002 - the reference's name
+        """The query of a filter, or None when it can match nothing."""
+        query: dict[str, Any] = {"tenant": self.tenant}
+        for field, wanted in (
+            ("subject_id", filter.subject_id),
+            ("session_id", filter.session_id),
+        ):
+            if wanted is not None:
+                if not is_identifier(wanted):
+                    return None
+                query[field] = wanted
+        for field, any_of in (("client_id", filter.effective_client_ids), ("type", filter.effective_types)):
+            if any_of is not None:
+                possible = sorted(value for value in any_of if is_identifier(value))
+                if not possible:
+                    return None
+                query[field] = possible[0] if len(possible) == 1 else {"$in": possible}
+        return query
+
+    def _context(self, key: str, field: str) -> Context:
+        return Context(self.tenant, GrantFields.label, key, field)
+
+
+def is_present(document: dict[str, Any], now: datetime) -> bool:
+    """Whether readers may see a stored grant: live, neither expired nor due to be purged."""
+    purge_at = document.get("purge_at")
+    return not document.get("pending") and (purge_at is None or purge_at > now)

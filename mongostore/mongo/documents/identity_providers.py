@@ -1,0 +1,95 @@
+"""How identity providers lie in MongoDB: their properties, which hold secrets, sealed as a whole."""
+
+import json
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+from mongostore.models import IdentityProvider, IdentityProviderName
+from mongostore.mongo.documents.base import natural_key, record_id
+from mongostore.mongo.documents.configuration import RevisedFields, StoredDocument, damaged_fields, unreadable
+from mongostore.protection.context import Context
+from mongostore.protection.envelope import Sealed
+from mongostore.protection.protector import Protector
+from mongostore.stores.identity_providers import typed_provider
+from mongostore.tenancy import Tenant
+
+
+class IdentityProviderFields(RevisedFields):
+    """One identity provider; `_id` is `tenant|scheme`.
+
+    Attributes:
+        payload: the properties, as a JSON object with ascending names, without blanks, in UTF-8.
+    """
+
+    label: ClassVar[str] = "identity_providers"
+    sealed_fields: ClassVar[tuple[str, ...]] = ("payload",)
+
+    type: str
+    scheme: str
+    display_name: str | None = None
+    enabled: bool
+    payload: Sealed
+
+
+class IdentityProviderCodec:
+    """Turns a tenant's providers into documents and back: the only place where their properties are sealed and opened."""
+
+    def __init__(self, tenant: Tenant, protector: Protector) -> None:
+        self._tenant = tenant
+        self._protector = protector
+
+    async def fields(self, provider: IdentityProvider) -> dict[str, Any]:
+        """The fields of a provider's document, all but its revision."""
+        plaintext = json.dumps(provider.properties, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return {
+            "id": record_id(self._tenant, provider.scheme),
+            "tenant": self._tenant,
+            "type": provider.type,
+            "scheme": provider.scheme,
+            "display_name": provider.display_name,
+            "enabled": provider.enabled,
+            "payload": await self._protector.seal(plaintext.encode(), self._context(provider.scheme)),
+        }
+
+    async def provider(self, document: StoredDocument) -> IdentityProvider:
+        """What a stored document says.
+
+        Raises:
+            PayloadUnreadable: it is damaged, or its payload belongs elsewhere.
+            KeyUnavailable: the data key that sealed it is missing.
+        """
+        scheme = natural_key(document["_id"])
+        # What is missing opens no better than what is no envelope.
+        plaintext = await self._protector.open(document.get("payload") or b"", self._context(scheme))
+        try:
+            values = {name: document.get(name) for name in ("type", "display_name", "enabled")}
+            provider = IdentityProvider.model_validate(
+                {**values, "scheme": scheme, "properties": json.loads(plaintext)}
+            )
+            return typed_provider(provider)
+        except ValidationError as error:
+            # Not chained: the error keeps what it was given, which holds secrets.
+            raise unreadable(IdentityProviderFields.label, what(scheme), damaged_fields(error)) from None
+
+    def _context(self, scheme: str) -> Context:
+        return Context(self._tenant, IdentityProviderFields.label, scheme, "payload")
+
+
+def what(scheme: str) -> str:
+    """What a provider is called in a message."""
+    return f"the identity provider {scheme[:100]!r}"
+
+
+def provider_name(document: StoredDocument) -> IdentityProviderName:
+    """What a login page lists of a stored provider.
+
+    Raises:
+        PayloadUnreadable: it is damaged.
+    """
+    scheme = natural_key(document["_id"])
+    try:
+        values = {name: document.get(name) for name in ("display_name", "enabled")}
+        return IdentityProviderName.model_validate({**values, "scheme": scheme})
+    except ValidationError as error:
+        raise unreadable(IdentityProviderFields.label, what(scheme), damaged_fields(error)) from error

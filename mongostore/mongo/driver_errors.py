@@ -1,0 +1,80 @@
+"""The one place where the driver's errors become ours, and where a call of the driver gets its time limit."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+
+import pymongo
+from bson.errors import BSONError
+from pymongo.errors import (
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+    WriteConcernError,
+)
+
+from mongostore.errors import ConfigurationError, MongostoreError, StorageUnavailable
+
+_UNAUTHORIZED = 13
+_AUTHENTICATION_FAILED = 18
+
+
+class DriverCall:
+    """Around one call of the driver: limits its time and turns its errors into ours.
+
+    Duplicate keys pass through as they are: the stores know what they mean.
+    """
+
+    __slots__ = ("_action", "_hosts", "_seconds", "_timeout")
+
+    def __init__(self, action: str, limit: timedelta, hosts: Callable[[], str]) -> None:
+        """Args: the action ("read a grant"), its time limit, and what names the servers for a message."""
+        self._action = action
+        self._seconds = limit.total_seconds()
+        self._hosts = hosts
+
+    def __enter__(self) -> None:
+        """Start the time."""
+        self._timeout = pymongo.timeout(self._seconds)
+        self._timeout.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the time; raise our error for the driver's."""
+        self._timeout.__exit__(kind, error, trace)
+        if isinstance(error, (PyMongoError, BSONError)) and not isinstance(error, DuplicateKeyError):
+            raise _translated(error, self._action, self._seconds, self._hosts()) from error
+
+
+def _translated(error: Exception, action: str, seconds: float, hosts: str) -> MongostoreError:
+    if isinstance(error, InvalidOperation):
+        return ConfigurationError(
+            f"could not {action}: the connection to MongoDB at {hosts} is closed; open a new store"
+        )
+    if isinstance(error, WriteConcernError):
+        return StorageUnavailable(
+            f"could not {action} safely: MongoDB at {hosts} wrote it, but a majority did not confirm; it may be lost. "
+            "Check the replica set's members, then try again"
+        )
+    if isinstance(error, ConnectionFailure | ExecutionTimeout) or (isinstance(error, PyMongoError) and error.timeout):
+        return StorageUnavailable(
+            f"could not {action}: MongoDB at {hosts} gave no answer within {seconds:g} s. "
+            "Check that it runs, can be reached from here and has a primary"
+        )
+    if isinstance(error, OperationFailure):
+        if error.code == _UNAUTHORIZED:
+            return StorageUnavailable(
+                f"could not {action}: MongoDB at {hosts} does not allow it to this user. "
+                "Give the user the role readWrite on the database"
+            )
+        if error.code == _AUTHENTICATION_FAILED:
+            return StorageUnavailable(f"could not {action}: MongoDB at {hosts} refused the user or the password")
+        return StorageUnavailable(f"could not {action}: MongoDB at {hosts} answered with error {error.code}")
+    if isinstance(error, DocumentTooLarge):
+        return StorageUnavailable(f"could not {action}: the record is larger than the 16 MiB that MongoDB takes")
+    return StorageUnavailable(f"could not {action} at {hosts}: {type(error).__name__}")

@@ -1,0 +1,102 @@
+"""`GrantRecordStore` on MongoDB: the transitions of a grant, each one conditional write of one document."""
+
+from datetime import datetime
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
+
+from mongostore.clock import Clock
+from mongostore.errors import AlreadyExists
+from mongostore.models import PersistedGrant
+from mongostore.models.grants import check_grant
+from mongostore.models.identifiers import is_identifier
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.base import without_nulls
+from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_present
+from mongostore.mongo.persisted_grants import BY_ID, live, take
+from mongostore.mongo.removal import remove_until_none_left
+from mongostore.stores.grant_records import GrantRecord
+
+
+class MongoGrantRecordStore:
+    """Grant records of one tenant in MongoDB."""
+
+    def __init__(self, binding: Binding, codec: GrantCodec, clock: Clock) -> None:
+        """Args: the database, what seals and opens, and the time."""
+        self._binding = binding
+        self._codec = codec
+        self._clock = clock
+
+    async def insert(self, record: GrantRecord, *, pending_until: datetime | None = None) -> None:
+        """See `GrantRecordStore.insert`."""
+        check_grant(record.grant)
+        document = await self._codec.document(record, pending_until=pending_until)
+        with self._binding.call("add a grant"):
+            try:
+                await self._grants.insert_one(document)
+            except DuplicateKeyError as error:
+                raise AlreadyExists("a grant with this key exists already; make a new handle") from error
+
+    async def find(self, key: str) -> GrantRecord | None:
+        """See `GrantRecordStore.find`."""
+        if not is_identifier(key):
+            return None
+        with self._binding.call("read a grant"):
+            found = await self._grants.find_one({"_id": self._codec.id(key)})
+        return await self._codec.record(found) if found and is_present(found, self._clock.now()) else None
+
+    async def take(self, key: str) -> GrantRecord | None:
+        """See `GrantRecordStore.take`."""
+        return await take(self._binding, self._codec, self._clock, key)
+
+    async def update(self, grant: PersistedGrant) -> bool:
+        """See `GrantRecordStore.update`."""
+        check_grant(grant)
+        columns = self._codec.columns(grant) | self._codec.lifetime(grant)
+        change: dict[str, Any] = {"$set": without_nulls(columns) | {"payload": await self._codec.sealed_payload(grant)}}
+        if absent := [name for name, value in columns.items() if value is None]:
+            change["$unset"] = dict.fromkeys(absent, "")
+        with self._binding.call("update a grant"):
+            result = await self._grants.update_one(
+                live(self._codec.id(grant.key), self._clock.now()) | {"pending": None}, change, hint=BY_ID
+            )
+        return result.matched_count == 1
+
+    async def succeed(self, key: str, *, successor_key: str, successor_handle: str) -> bool:
+        """See `GrantRecordStore.succeed`."""
+        now = self._clock.now()
+        sealed = await self._codec.sealed_successor(key, successor_handle)
+        with self._binding.call("rotate a grant"):
+            result = await self._grants.update_one(
+                live(self._codec.id(key), now) | {"pending": None},
+                {"$set": {"consumed_time": now, "successor_key": successor_key, "successor": sealed}},
+                hint=BY_ID,
+            )
+        return result.matched_count == 1
+
+    async def make_live(self, key: str) -> bool:
+        """See `GrantRecordStore.make_live`."""
+        with self._binding.call("rotate a grant"):
+            result = await self._grants.update_one(
+                live(self._codec.id(key), self._clock.now()),
+                [{"$set": {"pending": "$$REMOVE", "purge_at": {"$ifNull": ["$expiration", "$$REMOVE"]}}}],
+                hint=BY_ID,
+            )
+        return result.matched_count == 1
+
+    async def discard_pending(self, key: str) -> None:
+        """See `GrantRecordStore.discard_pending`."""
+        with self._binding.call("discard a pending grant"):
+            await self._grants.delete_one({"_id": self._codec.id(key), "pending": True}, hint=BY_ID)
+
+    async def remove_family(self, family: str) -> int:
+        """See `GrantRecordStore.remove_family`."""
+        if not is_identifier(family):
+            return 0
+        query = {"tenant": self._codec.tenant, "family": family}
+        return await remove_until_none_left(self._binding, self._grants, query)
+
+    @property
+    def _grants(self) -> AsyncCollection[dict[str, Any]]:
+        return self._binding.collection(GrantFields)

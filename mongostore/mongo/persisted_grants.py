@@ -1,0 +1,121 @@
+"""`PersistedGrantStore` on MongoDB: every operation on one grant is one command."""
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
+
+from mongostore.clock import Clock
+from mongostore.errors import KeyUnavailable, PayloadUnreadable
+from mongostore.models import PersistedGrant, PersistedGrantFilter
+from mongostore.models.grants import check_filter, check_grant
+from mongostore.models.identifiers import is_identifier
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_present
+from mongostore.mongo.removal import remove_until_none_left
+from mongostore.stores.grant_records import GrantRecord
+
+_log = logging.getLogger("mongostore")
+
+# Every transition names its record by `_id`: no other index is worth a thought.
+BY_ID = {"_id": 1}
+
+
+class MongoPersistedGrantStore:
+    """Grants of one tenant in MongoDB."""
+
+    def __init__(self, binding: Binding, codec: GrantCodec, clock: Clock) -> None:
+        """Args: the database, what seals and opens, and the time."""
+        self._binding = binding
+        self._codec = codec
+        self._clock = clock
+
+    async def store(self, grant: PersistedGrant) -> None:
+        """See `PersistedGrantStore.store`."""
+        check_grant(grant)
+        document = await self._codec.document(GrantRecord(grant))
+        with self._binding.call("store a grant"):
+            try:
+                await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True)
+            except DuplicateKeyError:
+                # Two first writers of one key: the other inserted in between, so this one replaces.
+                await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True)
+
+    async def get(self, key: str) -> PersistedGrant | None:
+        """See `PersistedGrantStore.get`."""
+        if not is_identifier(key):
+            return None
+        with self._binding.call("read a grant"):
+            found = await self._grants.find_one({"_id": self._codec.id(key)})
+        if found is None or not is_present(found, self._clock.now()):
+            return None
+        return (await self._codec.record(found)).grant
+
+    async def get_all(self, filter: PersistedGrantFilter) -> list[PersistedGrant]:  # noqa: A002 - the reference's name
+        """See `PersistedGrantStore.get_all`."""
+        check_filter(filter)
+        query = self._codec.query(filter)
+        if query is None:
+            return []
+        with self._binding.call("list grants"):
+            found = await self._grants.find(query).to_list()
+        # Presence is decided here, not in the query: a condition on purge_at would offer the planner the wrong index.
+        now = self._clock.now()
+        grants: list[PersistedGrant] = []
+        damage: list[PayloadUnreadable | KeyUnavailable] = []
+        for document in found:
+            if is_present(document, now):
+                try:
+                    grants.append((await self._codec.record(document)).grant)
+                except (PayloadUnreadable, KeyUnavailable) as error:
+                    damage.append(error)
+        if damage:
+            _log.error("%d of %d grants can't be read and are left out: %s", len(damage), len(found), damage[0])
+            if not grants:
+                raise damage[0]
+        return grants
+
+    async def remove(self, key: str) -> bool:
+        """See `PersistedGrantStore.remove`."""
+        if not is_identifier(key):
+            return False
+        with self._binding.call("remove a grant"):
+            return (await self._grants.delete_one({"_id": self._codec.id(key)})).deleted_count == 1
+
+    async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
+        """See `PersistedGrantStore.remove_all`."""
+        check_filter(filter)
+        query = self._codec.query(filter)
+        return await remove_until_none_left(self._binding, self._grants, query) if query else 0
+
+    async def consume(self, key: str) -> PersistedGrant | None:
+        """See `PersistedGrantStore.consume`."""
+        taken = await take(self._binding, self._codec, self._clock, key)
+        return taken.grant if taken else None
+
+    @property
+    def _grants(self) -> AsyncCollection[dict[str, Any]]:
+        return self._binding.collection(GrantFields)
+
+
+def live(stored_id: str, now: datetime) -> dict[str, Any]:
+    """The condition of every transition: this record, not consumed and not due to be purged. Pending ones match too."""
+    return {"_id": stored_id, "consumed_time": None, "purge_at": {"$not": {"$lte": now}}}
+
+
+async def take(binding: Binding, codec: GrantCodec, clock: Clock, key: str) -> GrantRecord | None:
+    """Consume the grant with this key: its record as it was, to one caller, in one command."""
+    if not is_identifier(key):
+        return None
+    now = clock.now()
+    with binding.call("consume a grant"):
+        found = await binding.collection(GrantFields).find_one_and_update(
+            live(codec.id(key), now) | {"pending": None},
+            {"$set": {"consumed_time": now}, "$min": {"purge_at": now + codec.consumed_retention}},
+            return_document=ReturnDocument.BEFORE,
+            hint=BY_ID,
+        )
+    return await codec.record(found) if found else None

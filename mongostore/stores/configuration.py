@@ -1,0 +1,120 @@
+"""What every store of configuration checks at its door, whichever its backend."""
+
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from mongostore.errors import AlreadyExists, InvalidModel, StaleRevision
+from mongostore.models.base import Model, field_problems
+from mongostore.models.identifiers import is_identifier
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+OFFLINE_ACCESS = "offline_access"
+"""The scope that asks for refresh tokens (OpenID Connect Core §11): no resource stands for it."""
+
+ScopeKind = Literal["identity_resource", "api_scope"]
+"""The two kinds that share one name space. Frozen: stored with every scope."""
+
+_LARGEST_REVISION = 2**63 - 1
+
+
+def check_model(model: ModelT, expected: type[ModelT], what: str, problems_of: Callable[[ModelT], list[str]]) -> None:
+    """Refuse what can't be saved.
+
+    Args:
+        model: what is to be saved; `model_construct` and `model_copy` can have put anything into it.
+        expected: the class that it must be of.
+        what: what it is, for the message ("the client").
+        problems_of: the rules for such a model.
+
+    Raises:
+        TypeError: it is of another class.
+        InvalidModel: it breaks rules, all of which are listed.
+    """
+    if not isinstance(model, expected):
+        raise TypeError(f"{what} must be a mongostore.models.{expected.__name__}, not {type(model).__name__}")
+    problems = _nested_problems(model) or problems_of(model) + _text_problems(model)
+    if problems:
+        raise InvalidModel(what, problems)
+
+
+def check_expected_revision(expected_revision: int | None) -> None:
+    """Refuse what no revision can be.
+
+    Raises:
+        TypeError: it is neither None nor an int (nor is a bool).
+        ValueError: it is negative, or beyond 64 bits.
+    """
+    if expected_revision is None:
+        return
+    if not isinstance(expected_revision, int) or isinstance(expected_revision, bool):
+        raise TypeError(f"expected_revision must be an int or None, not {type(expected_revision).__name__}")
+    if not 0 <= expected_revision <= _LARGEST_REVISION:
+        raise ValueError("expected_revision must be None (save anyway), 0 (must be new), or a revision that was read")
+
+
+def wanted_names(names: Iterable[str]) -> list[str]:
+    """Give each of the names once that something can be stored under, in ascending order.
+
+    Raises:
+        TypeError: it is one text instead of several, or nothing that can be iterated over.
+    """
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise TypeError(f"names must be several str, such as a list of them, not {type(names).__name__}")
+    return sorted({name for name in names if is_identifier(name)})
+
+
+def already_exists(what: str) -> AlreadyExists:
+    """Make the error for a save that had to be the first."""
+    return AlreadyExists(f"{what} exists already and was left as it is: save with its revision to replace it")
+
+
+def name_in_use(what: str) -> AlreadyExists:
+    """Make the error for a scope whose name the other kind has."""
+    return AlreadyExists(
+        f"{what} can't be saved, since a scope of the other kind has its name: no request could tell an identity "
+        "resource and an API scope apart. Choose another name, or delete the other one first"
+    )
+
+
+def stale_revision(what: str, *, expected: int, actual: int | None) -> StaleRevision:
+    """Make the error for a save that was based on an older revision."""
+    now = "is gone" if actual is None else f"is at revision {actual}"
+    return StaleRevision(
+        f"{what} {now}, not at {expected}, and was left as it is: read again, merge, and save with the new revision",
+        expected=expected,
+        actual=actual,
+    )
+
+
+def _nested_problems(model: BaseModel) -> list[str]:
+    # The rules look into secrets and claims, so those must be sound before.
+    return [
+        f"{name}: {problem}"
+        for name, value in model.__dict__.items()
+        if isinstance(value, frozenset | set | list | tuple)
+        for each in value
+        if isinstance(each, Model)
+        for problem in field_problems(each)
+    ]
+
+
+def _text_problems(model: BaseModel) -> list[str]:
+    if _is_utf8(model):
+        return []
+    return [
+        f"{name} must be text that UTF-8 can encode (it has a lone surrogate)"
+        for name in type(model).model_fields
+        if not _is_utf8(model, name)
+    ]
+
+
+def _is_utf8(model: BaseModel, *names: str) -> bool:
+    try:
+        model.model_dump_json(include=set(names) or None)
+    except (PydanticSerializationError, UnicodeEncodeError):
+        return False
+    return True

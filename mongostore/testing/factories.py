@@ -1,0 +1,129 @@
+"""Models with realistic values for tests: give what matters to the test, the rest is filled in."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mongostore.grants.handles import grant_key, new_handle
+from mongostore.models import (
+    AuthorizationCode,
+    Claim,
+    Client,
+    Consent,
+    PersistedGrant,
+    PersistedGrantType,
+    Principal,
+    RefreshToken,
+    Secret,
+    Token,
+)
+
+LIFETIME_SECONDS = 3_600
+
+
+def a_client(client_id: str = "web", **values: Any) -> Client:
+    """A confidential client with the code flow."""
+    return Client(
+        **{
+            "client_id": client_id,
+            "client_secrets": [Secret.sha256("secret")],
+            "allowed_grant_types": ["authorization_code"],
+            "redirect_uris": ["https://app.example.com/signin"],
+            "allowed_scopes": ["openid", "profile", "orders.read"],
+            **values,
+        }
+    )
+
+
+def a_grant(key: str | None = None, **values: Any) -> PersistedGrant:
+    """A refresh token's grant that lives for an hour from now, under a random key."""
+    now = datetime.now(UTC)
+    return PersistedGrant(
+        **{
+            "key": key or grant_key(new_handle(), PersistedGrantType.RefreshToken),
+            "type": PersistedGrantType.RefreshToken.value,
+            "subject_id": "alice",
+            "session_id": "s1",
+            "client_id": "web",
+            "description": "Alice's laptop",
+            "creation_time": now,
+            "expiration": now + timedelta(seconds=LIFETIME_SECONDS),
+            "data": "payload",
+            **values,
+        }
+    )
+
+
+def a_principal(subject_id: str = "alice", session_id: str | None = "s1") -> Principal:
+    """A signed-in subject."""
+    claims = [Claim("sub", subject_id), Claim("amr", "pwd")]
+    if session_id is not None:
+        claims.append(Claim("sid", session_id))
+    return Principal(claims, "pwd")
+
+
+def an_authorization_code(subject_id: str = "alice", **values: Any) -> AuthorizationCode:
+    """A code that lives for an hour from now."""
+    return AuthorizationCode(
+        **{
+            "creation_time": datetime.now(UTC),
+            "lifetime": LIFETIME_SECONDS,
+            "client_id": "web",
+            "subject": a_principal(subject_id),
+            "is_open_id": True,
+            "requested_scopes": ["openid", "profile"],
+            "redirect_uri": "https://app.example.com/signin",
+            "nonce": "n-0S6_WzA2Mj",
+            "session_id": "s1",
+            "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+            "code_challenge_method": "S256",
+            **values,
+        }
+    )
+
+
+def a_refresh_token(subject_id: str = "alice", **values: Any) -> RefreshToken:
+    """A token that lives for an hour from now."""
+    return RefreshToken(
+        **{
+            "creation_time": datetime.now(UTC),
+            "lifetime": LIFETIME_SECONDS,
+            "client_id": "web",
+            "subject": a_principal(subject_id),
+            "session_id": "s1",
+            "authorized_scopes": ["openid", "profile", "offline_access"],
+            **values,
+        }
+    )
+
+
+def a_reference_token(subject_id: str | None = "alice", session_id: str | None = "s1", **values: Any) -> Token:
+    """An access token that lives for an hour from now; without a subject it is the client's own."""
+    claims = [Claim("scope", "orders.read")]
+    if subject_id is not None:
+        claims.append(Claim("sub", subject_id))
+    if session_id is not None:
+        claims.append(Claim("sid", session_id))
+    return Token(
+        **{
+            "creation_time": datetime.now(UTC),
+            "lifetime": LIFETIME_SECONDS,
+            "client_id": "web",
+            "issuer": "https://id.example.com",
+            "audiences": ["orders"],
+            "claims": claims,
+            **values,
+        }
+    )
+
+
+def a_consent(subject_id: str = "alice", client_id: str = "web", **values: Any) -> Consent:
+    """A consent without expiration."""
+    return Consent(
+        **{
+            "subject_id": subject_id,
+            "client_id": client_id,
+            "scopes": ["openid", "profile"],
+            "creation_time": datetime.now(UTC),
+            **values,
+        }
+    )
