@@ -1,0 +1,37 @@
+"""Several master keys at once, for the time in which one replaces another."""
+
+from mongostore.errors import ConfigurationError, KeyUnavailable
+from mongostore.protection.master_keys.protocol import MasterKey
+
+
+class MasterKeyChain:
+    """Wraps with the current master key and unwraps with whichever wrapped.
+
+    To replace a master key: give every node `MasterKeyChain(new, old)`, run the key ring's `rewrap`, then drop the old.
+    """
+
+    def __init__(self, current: MasterKey, *previous: MasterKey) -> None:
+        self._current = current
+        self._by_id = {key.id: key for key in (current, *previous)}
+        if len(self._by_id) != 1 + len(previous):
+            raise ConfigurationError("a master key stands twice in the chain: give each of them once")
+
+    @property
+    def id(self) -> str:
+        """The id of the current master key."""
+        return self._current.id
+
+    async def wrap(self, data_key: bytes, context: bytes) -> bytes:
+        """See `MasterKey.wrap`; by the current one."""
+        return await self._current.wrap(data_key, context)
+
+    async def unwrap(self, wrapped: bytes, context: bytes, master_key_id: str) -> bytes:
+        """See `MasterKey.unwrap`; by the one of that id."""
+        key = self._by_id.get(master_key_id)
+        if key is None:
+            raise KeyUnavailable(f"wrapped by master key {master_key_id}, not by one of {', '.join(self._by_id)}")
+        return await key.unwrap(wrapped, context, master_key_id)
+
+    def __repr__(self) -> str:
+        """Show the public ids only."""
+        return f"<MasterKeyChain {', '.join(self._by_id)}>"

@@ -1,0 +1,121 @@
+"""Seals values for storage and opens them again: the only way from plaintext to `Sealed` and back.
+
+It knows nothing of what it seals. Stores depend on the `Protector` protocol; which one they get is wired from outside.
+"""
+
+import os
+from typing import Final, Protocol
+
+from cryptography.exceptions import InvalidTag
+
+from mongostore.errors import PayloadUnreadable
+from mongostore.protection.context import Context
+from mongostore.protection.envelope import NONCE_BYTES, Sealed, assemble
+from mongostore.protection.key_ring import KeyRing
+
+# Frozen: the first byte of every packed value.
+_TEXT: Final = b"t"
+_BYTES: Final = b"b"
+
+
+class Protector(Protocol):
+    """Turns plaintext into `Sealed` and back, for one place each time."""
+
+    async def seal(self, plaintext: bytes, context: Context) -> Sealed:
+        """Seal a value for the place `context`.
+
+        Raises:
+            KeyUnavailable: the tenant's keys were destroyed, or the given master key does not open them.
+            StorageUnavailable: a key was needed and the key ring did not answer.
+        """
+
+    async def open(self, sealed: bytes, context: Context) -> bytes:
+        """Give back what was sealed for the place `context`.
+
+        Raises:
+            PayloadUnreadable: it is no envelope, was altered, or was sealed for another place.
+            KeyUnavailable: its data key is missing or destroyed, or the given master key does not open it.
+            StorageUnavailable: a key was needed and the key ring did not answer.
+        """
+
+
+class SealingProtector:
+    """The real one: XAES-256-GCM with a random nonce, under the data keys of the context's tenant.
+
+    With the key in memory, neither method suspends.
+    """
+
+    def __init__(self, key_ring: KeyRing) -> None:
+        self._key_ring = key_ring
+
+    async def seal(self, plaintext: bytes, context: Context) -> Sealed:
+        """See `Protector.seal`."""
+        keys = self._key_ring.for_tenant(context.tenant)
+        data_key = keys.cached_sealing_key() or await keys.sealing_key()
+        nonce = os.urandom(NONCE_BYTES)
+        return assemble(data_key.key_id, nonce, data_key.cipher.encrypt(nonce, plaintext, context.associated_data()))
+
+    async def open(self, sealed: bytes, context: Context) -> bytes:
+        """See `Protector.open`."""
+        envelope = parse(sealed, context)
+        keys = self._key_ring.for_tenant(context.tenant)
+        cipher = keys.cached_opening_key(envelope.key_id) or await keys.opening_key(envelope.key_id)
+        try:
+            return cipher.decrypt(envelope.nonce, envelope.ciphertext, context.associated_data())
+        except InvalidTag as error:
+            raise unreadable(context, "it was altered, or sealed for another record") from error
+
+
+def unreadable(context: Context, problem: str) -> PayloadUnreadable:
+    """Make the error for a value that does not open. It leaves the record's id out: the id may tell a handle."""
+    return PayloadUnreadable(
+        f"{context.collection}.{context.field} of tenant {context.tenant} can't be read: {problem}; "
+        "the record is left as it is",
+        collection=context.collection,
+    )
+
+
+def parse(sealed: bytes, context: Context) -> Sealed:
+    """Read an envelope, for protectors: `Sealed.from_stored` with an error that tells the place."""
+    try:
+        return Sealed.from_stored(sealed)
+    except PayloadUnreadable as error:
+        raise unreadable(context, str(error)) from error
+
+
+def pack(data: str | bytes) -> bytes:
+    """Make one kind of value, bytes, of text or bytes, so that it comes back as what it was.
+
+    Layout (frozen): one byte, "t" for text or "b" for bytes, then the UTF-8 text or the bytes.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is text that UTF-8 can't encode (a lone surrogate).
+    """
+    if isinstance(data, str):
+        try:
+            return _TEXT + data.encode()
+        except UnicodeEncodeError:
+            # The cause would carry the data along.
+            raise ValueError("data must be text that UTF-8 can encode (it has a lone surrogate)") from None
+    if isinstance(data, bytes):
+        return _BYTES + data
+    raise TypeError(f"data must be str or bytes, not {type(data).__name__}")
+
+
+def unpack(packed: bytes) -> str | bytes:
+    """Give back what `pack` was given.
+
+    Raises:
+        PayloadUnreadable: `pack` did not make it.
+    """
+    kind, data = packed[:1], packed[1:]
+    if kind == _BYTES:
+        return data
+    if kind == _TEXT:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            # The cause would carry the data along.
+            raise PayloadUnreadable("an opened payload is marked as text and is no UTF-8") from None
+    raise PayloadUnreadable("an opened payload begins with neither of the marks 't' (text) and 'b' (bytes)")
