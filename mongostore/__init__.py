@@ -1,1 +1,38 @@
-"""The storage layer of an OAuth 2.0 / OpenID Connect server, on MongoDB."""
+"""The storage layer of an OAuth 2.0 / OpenID Connect server, on MongoDB, for async Python.
+
+Begin with `MongoStore`, or `MemoryStore` without a database; models are in `mongostore.models`.
+"""
+
+from mongostore.assembly import MemoryStore, MongoStore
+from mongostore.errors import (
+    AlreadyExists,
+    ConfigurationError,
+    InvalidModel,
+    KeyUnavailable,
+    MongostoreError,
+    MongostoreWarning,
+    NotFound,
+    PayloadUnreadable,
+    StaleRevision,
+    StorageUnavailable,
+)
+from mongostore.options import StoreOptions
+from mongostore.protection.master_keys import LocalMasterKey, MasterKeyChain
+
+__all__ = [
+    "AlreadyExists",
+    "ConfigurationError",
+    "InvalidModel",
+    "KeyUnavailable",
+    "LocalMasterKey",
+    "MasterKeyChain",
+    "MemoryStore",
+    "MongoStore",
+    "MongostoreError",
+    "MongostoreWarning",
+    "NotFound",
+    "PayloadUnreadable",
+    "StaleRevision",
+    "StorageUnavailable",
+    "StoreOptions",
+]

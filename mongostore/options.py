@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mongostore.protection.rotation import KeyRotationPolicy
+
 # Frozen in the names of collections: MongoDB takes these everywhere, and no shell needs to quote them.
 _PREFIX_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
@@ -16,13 +18,17 @@ class StoreOptions:
         server_selection_timeout: the longest wait for a server that can do it.
         consumed_retention: how long a consumed grant is kept, so that a replay can be told from an unknown handle
             (never beyond its own expiration).
+        message_lifetime: how long a message or consent message can be read.
         collection_prefix: put before the name of every collection ("idp_" makes "idp_clients").
+        key_rotation: when data keys are replaced.
     """
 
     operation_timeout: timedelta = timedelta(seconds=5)
     server_selection_timeout: timedelta = timedelta(seconds=5)
     consumed_retention: timedelta = timedelta(days=1)
+    message_lifetime: timedelta = timedelta(hours=1)
     collection_prefix: str = ""
+    key_rotation: KeyRotationPolicy = KeyRotationPolicy()
 
     def __post_init__(self) -> None:
         """Refuse what can't work.
@@ -30,7 +36,7 @@ class StoreOptions:
         Raises:
             TypeError, ValueError: an option has a wrong type or value; the message names it.
         """
-        for name in ("operation_timeout", "server_selection_timeout", "consumed_retention"):
+        for name in ("operation_timeout", "server_selection_timeout", "consumed_retention", "message_lifetime"):
             value = getattr(self, name)
             if not isinstance(value, timedelta):
                 raise TypeError(f"{name} must be a timedelta, not {type(value).__name__}")
@@ -44,3 +50,5 @@ class StoreOptions:
             )
         if len(self.collection_prefix) > 100:  # noqa: PLR2004 - a namespace has 255 bytes for database and collection
             raise ValueError("collection_prefix must not be longer than 100 characters")
+        if not isinstance(self.key_rotation, KeyRotationPolicy):
+            raise TypeError(f"key_rotation must be a KeyRotationPolicy, not {type(self.key_rotation).__name__}")

@@ -138,7 +138,9 @@ class RefreshTokens:
     async def _revoke(self, record: GrantRecord) -> None:
         await self._records.remove_family(_family_of(record))
         if record.family is None:
+            # It founds the family without being in it: until it was gone, a rotation could still add to it.
             await self._grants.remove(record.grant.key)
+            await self._records.remove_family(record.grant.key)
 
     def _grant(self, token: RefreshToken, key: str) -> PersistedGrant:
         return self._serializer.grant(

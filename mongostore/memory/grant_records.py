@@ -29,17 +29,17 @@ class MemoryGrantRecordStore:
         row = self._table.rows.get(key)
         return row.record if row and row.is_present(self._table.clock.now()) else None
 
-    async def take(self, key: str) -> GrantRecord | None:
+    async def take(self, key: str, *, completed: bool = False) -> GrantRecord | None:
         """See `GrantRecordStore.take`."""
-        return self._table.take(key)
+        return self._table.take(key, completed=completed)
 
-    async def update(self, grant: PersistedGrant) -> bool:
+    async def update(self, grant: PersistedGrant, *, completed: bool = False) -> bool:
         """See `GrantRecordStore.update`."""
         check_grant(grant)
         row = self._table.live(grant.key)
-        if row is None:
+        if row is None or not _is_the_same_kind(row.record.grant, grant):
             return False
-        self._table.put(replace(row.record, grant=grant))
+        self._table.put(replace(row.record, grant=grant, completed=completed))
         return True
 
     async def succeed(self, key: str, *, successor_key: str, successor_handle: str) -> bool:
@@ -72,3 +72,7 @@ class MemoryGrantRecordStore:
         for key in keys:
             del self._table.rows[key]
         return len(keys)
+
+
+def _is_the_same_kind(one: PersistedGrant, other: PersistedGrant) -> bool:
+    return (one.type, one.client_id) == (other.type, other.client_id)

@@ -63,10 +63,10 @@ class GrantTable:
         row = self.rows.get(key)
         return row if row is not None and not row.pending and row.is_live(self.clock.now()) else None
 
-    def take(self, key: str) -> GrantRecord | None:
-        """Consume a live grant: its record as it was."""
+    def take(self, key: str, *, completed: bool = False) -> GrantRecord | None:
+        """Consume a live grant, if need be only a completed one: its record as it was."""
         row = self.live(key)
-        if row is None:
+        if row is None or (completed and not row.record.completed):
             return None
         grant = row.record.grant.model_copy(update={"consumed_time": self.clock.now()})
         self.put(replace(row.record, grant=grant))

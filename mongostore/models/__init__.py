@@ -20,6 +20,7 @@ from mongostore.models.pushed_requests import PushedAuthorizationRequest
 from mongostore.models.resources import ApiResource, ApiScope, IdentityResource, Resources
 from mongostore.models.secrets import Secret, SecretType
 from mongostore.models.sessions import (
+    AuthenticationTicket,
     RemoveSessionsContext,
     ServerSideSession,
     SessionFilter,
@@ -33,6 +34,7 @@ __all__ = [
     "AccessTokenType",
     "ApiResource",
     "ApiScope",
+    "AuthenticationTicket",
     "AuthorizationCode",
     "BackChannelAuthenticationRequest",
     "Claim",

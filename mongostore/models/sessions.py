@@ -6,9 +6,10 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mongostore.models.base import Identifier, Model, TextOrBytes, is_encodable
-from mongostore.models.grants import check_filter_text
-from mongostore.models.identifiers import check_identifier
+from mongostore.models.grants import MAX_DATA_BYTES, check_filter_text
+from mongostore.models.identifiers import MAX_IDENTIFIER_LENGTH, check_identifier
 from mongostore.models.instants import Instant
+from mongostore.models.principal import Principal
 
 DEFAULT_PAGE_SIZE = 25
 
@@ -30,6 +31,28 @@ class ServerSideSession(Model):
     def _check(self) -> Self:
         check_session(self)
         return self
+
+
+class AuthenticationTicket(Model):
+    """What signs a user in: who it is, since when, and for which clients. It never shows in a repr of a session.
+
+    Attributes:
+        scheme: the authentication scheme that signed the user in.
+        principal: the user, with the claims `sub` and `sid`.
+        issued: when the user signed in, or the ticket was last renewed; None: when it is stored.
+        expires: when the sign-in is over; None: never by itself.
+        issuer: the issuer of the tokens given in this session.
+        client_ids: the clients that the user has signed in to, who want to hear of the logout.
+        items: whatever else the server keeps with the sign-in.
+    """
+
+    scheme: str
+    principal: Principal
+    issued: Instant | None = None
+    expires: Instant | None = None
+    issuer: str | None = None
+    client_ids: list[str] = Field(default_factory=list)
+    items: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
 class SessionFilter(Model):
@@ -102,14 +125,21 @@ def check_session(session: ServerSideSession) -> None:
 
     Raises:
         TypeError: a field holds the wrong type.
-        ValueError: an identifier is impossible or an instant is naive.
+        ValueError: an identifier is impossible, an instant is naive, or name or ticket is too long.
     """
+    if not isinstance(session, ServerSideSession):
+        raise TypeError(f"a ServerSideSession is needed, not {type(session).__name__}")
     check_identifier("key", session.key)
     check_identifier("scheme", session.scheme)
     check_identifier("subject_id", session.subject_id)
     check_identifier("session_id", session.session_id)
-    if session.display_name is not None and not is_encodable(session.display_name):
-        raise ValueError("display_name must be text that UTF-8 can encode (it has a lone surrogate)")
+    if session.display_name is not None:
+        if not isinstance(session.display_name, str):
+            raise TypeError(f"display_name must be a str, not {type(session.display_name).__name__}")
+        if not is_encodable(session.display_name):
+            raise ValueError("display_name must be text that UTF-8 can encode (it has a lone surrogate)")
+        if len(session.display_name) > MAX_IDENTIFIER_LENGTH:
+            raise ValueError(f"display_name must not be longer than {MAX_IDENTIFIER_LENGTH:,} characters")
     for name in ("created", "renewed", "expires"):
         value = getattr(session, name)
         if value is None and name == "expires":
@@ -122,6 +152,8 @@ def check_session(session: ServerSideSession) -> None:
         raise TypeError(f"ticket must be a str or bytes, not {type(session.ticket).__name__}")
     if not is_encodable(session.ticket):
         raise ValueError("ticket must be text that UTF-8 can encode (it has a lone surrogate)")
+    if len(session.ticket.encode() if isinstance(session.ticket, str) else session.ticket) > MAX_DATA_BYTES:
+        raise ValueError(f"ticket must not exceed 1 MiB ({MAX_DATA_BYTES:,} bytes)")
 
 
 def check_session_filter(filter: SessionFilter | RemoveSessionsContext) -> None:  # noqa: A002  (the reference's word)
@@ -131,6 +163,8 @@ def check_session_filter(filter: SessionFilter | RemoveSessionsContext) -> None:
         TypeError: a field is no text.
         ValueError: neither subject_id nor session_id is set, or one is empty.
     """
+    if not isinstance(filter, SessionFilter | RemoveSessionsContext):
+        raise TypeError(f"a SessionFilter is needed, not {type(filter).__name__}")
     for name, value in (("subject_id", filter.subject_id), ("session_id", filter.session_id)):
         if value is not None:
             check_filter_text(name, value)

@@ -46,20 +46,23 @@ class MongoGrantRecordStore:
             found = await self._grants.find_one({"_id": self._codec.id(key)})
         return await self._codec.record(found) if found and is_present(found, self._clock.now()) else None
 
-    async def take(self, key: str) -> GrantRecord | None:
+    async def take(self, key: str, *, completed: bool = False) -> GrantRecord | None:
         """See `GrantRecordStore.take`."""
-        return await take(self._binding, self._codec, self._clock, key)
+        return await take(self._binding, self._codec, self._clock, key, completed=completed)
 
-    async def update(self, grant: PersistedGrant) -> bool:
+    async def update(self, grant: PersistedGrant, *, completed: bool = False) -> bool:
         """See `GrantRecordStore.update`."""
         check_grant(grant)
-        columns = self._codec.columns(grant) | self._codec.lifetime(grant)
+        columns = self._codec.columns(grant) | self._codec.lifetime(grant) | {"completed": completed or None}
         change: dict[str, Any] = {"$set": without_nulls(columns) | {"payload": await self._codec.sealed_payload(grant)}}
         if absent := [name for name, value in columns.items() if value is None]:
             change["$unset"] = dict.fromkeys(absent, "")
         with self._binding.call("update a grant"):
             result = await self._grants.update_one(
-                live(self._codec.id(grant.key), self._clock.now()) | {"pending": None}, change, hint=BY_ID
+                live(self._codec.id(grant.key), self._clock.now())
+                | {"pending": None, "type": grant.type, "client_id": grant.client_id},
+                change,
+                hint=BY_ID,
             )
         return result.matched_count == 1
 

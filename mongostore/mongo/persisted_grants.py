@@ -106,14 +106,16 @@ def live(stored_id: str, now: datetime) -> dict[str, Any]:
     return {"_id": stored_id, "consumed_time": None, "purge_at": {"$not": {"$lte": now}}}
 
 
-async def take(binding: Binding, codec: GrantCodec, clock: Clock, key: str) -> GrantRecord | None:
+async def take(
+    binding: Binding, codec: GrantCodec, clock: Clock, key: str, *, completed: bool = False
+) -> GrantRecord | None:
     """Consume the grant with this key: its record as it was, to one caller, in one command."""
     if not is_identifier(key):
         return None
     now = clock.now()
     with binding.call("consume a grant"):
         found = await binding.collection(GrantFields).find_one_and_update(
-            live(codec.id(key), now) | {"pending": None},
+            live(codec.id(key), now) | {"pending": None} | ({"completed": True} if completed else {}),
             {"$set": {"consumed_time": now}, "$min": {"purge_at": now + codec.consumed_retention}},
             return_document=ReturnDocument.BEFORE,
             hint=BY_ID,

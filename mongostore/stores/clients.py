@@ -13,6 +13,9 @@ class ClientStore(Protocol):
 
     Every save gives the client a revision: a positive integer, larger than any before it, that is never given again,
     not even after the client was deleted.
+
+    Every method raises `StorageUnavailable` when the database does not answer in time. A save or deletion may then have
+    happened or not.
     """
 
     async def find_client_by_id(self, client_id: str) -> Client | None:

@@ -36,7 +36,8 @@ def check_model(model: ModelT, expected: type[ModelT], what: str, problems_of: C
     """
     if not isinstance(model, expected):
         raise TypeError(f"{what} must be a mongostore.models.{expected.__name__}, not {type(model).__name__}")
-    problems = _nested_problems(model) or problems_of(model) + _text_problems(model)
+    # Rules look into what has the right type.
+    problems = _type_problems(model) or problems_of(model) + _text_problems(model)
     if problems:
         raise InvalidModel(what, problems)
 
@@ -90,16 +91,16 @@ def stale_revision(what: str, *, expected: int, actual: int | None) -> StaleRevi
     )
 
 
-def _nested_problems(model: BaseModel) -> list[str]:
-    # The rules look into secrets and claims, so those must be sound before.
-    return [
+def _type_problems(model: Model) -> list[str]:
+    nested = [
         f"{name}: {problem}"
         for name, value in model.__dict__.items()
-        if isinstance(value, frozenset | set | list | tuple)
+        if isinstance(value, frozenset)
         for each in value
         if isinstance(each, Model)
         for problem in field_problems(each)
     ]
+    return field_problems(model) + nested
 
 
 def _text_problems(model: BaseModel) -> list[str]:

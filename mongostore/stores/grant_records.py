@@ -17,6 +17,7 @@ class GrantRecord:
         predecessor: grant key of the token that it replaced.
         successor_key: grant key of the token that replaced it.
         successor_handle: that token's handle: a secret.
+        completed: whether what the grant asked for has been answered; False where nothing is asked.
     """
 
     grant: PersistedGrant
@@ -24,6 +25,7 @@ class GrantRecord:
     predecessor: str | None = None
     successor_key: str | None = None
     successor_handle: str | None = None
+    completed: bool = False
 
     def __repr__(self) -> str:
         """Without the handle."""
@@ -50,11 +52,24 @@ class GrantRecordStore(Protocol):
     async def find(self, key: str) -> GrantRecord | None:
         """Read a record that is present, consumed or not."""
 
-    async def take(self, key: str) -> GrantRecord | None:
-        """Consume the grant: its record as it was, to exactly one caller; None when absent or already consumed."""
+    async def take(self, key: str, *, completed: bool = False) -> GrantRecord | None:
+        """Consume the grant: its record as it was, to exactly one caller; None when absent or already consumed.
 
-    async def update(self, grant: PersistedGrant) -> bool:
-        """Change what a live, not yet consumed grant says; False when there is none. Never brings one back."""
+        Args:
+            key: the grant's.
+            completed: take it only if it is completed; None otherwise.
+        """
+
+    async def update(self, grant: PersistedGrant, *, completed: bool = False) -> bool:
+        """Change what a live, not yet consumed grant of the same type and client says. Never brings one back.
+
+        Args:
+            grant: what it says from now on, under its key.
+            completed: whether what it asked for has been answered.
+
+        Returns:
+            False when there is no such grant.
+        """
 
     async def succeed(self, key: str, *, successor_key: str, successor_handle: str) -> bool:
         """Consume the grant for a successor, and keep it until its own expiration; False when it is not live."""

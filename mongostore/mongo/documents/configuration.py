@@ -175,11 +175,11 @@ def _stored(value: object) -> object:
     return value
 
 
-def _properties(value: object) -> object:
-    # What is not as we write it is left as it is, for the model to refuse.
-    if isinstance(value, list) and all(isinstance(each, dict) and {"name", "value"} <= each.keys() for each in value):
-        return {each["name"]: each["value"] for each in value}
-    return value
+def _properties(value: object) -> dict[str, Any] | None:
+    if isinstance(value, list) and all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in value):
+        return {each["name"]: each.get("value") for each in value}
+    # Not as we write it: the model refuses None.
+    return None
 
 
 def _without_unknown(value: object, known: frozenset[str]) -> object:

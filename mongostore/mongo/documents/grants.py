@@ -34,6 +34,7 @@ class GrantFields(StoredFields):
         predecessor: grant key of the token that this one replaced.
         successor_key: grant key of the token that replaced this one.
         successor: that token's handle, so that a retry can be given the same.
+        completed: true once what the grant asked for has been answered.
         payload: the grant's data.
     """
 
@@ -62,6 +63,7 @@ class GrantFields(StoredFields):
     pending: bool | None = None
     predecessor: str | None = None
     successor_key: str | None = None
+    completed: bool | None = None
     payload: Sealed
     successor: Sealed | None = None
 
@@ -94,6 +96,7 @@ class GrantCodec:
                 "family": record.family,
                 "pending": True if pending_until else None,
                 "predecessor": record.predecessor,
+                "completed": record.completed or None,
                 "payload": await self.sealed_payload(grant),
             }
         )
@@ -133,7 +136,7 @@ class GrantCodec:
             KeyUnavailable: the data key that sealed it is missing.
         """
         key = natural_key(document["_id"])
-        payload = await self._protector.open(document.get("payload"), self._context(key, "payload"))
+        payload = await self._protector.open(document.get("payload", b""), self._context(key, "payload"))
         successor = document.get("successor")
         handle = await self._protector.open(successor, self._context(key, "successor")) if successor else None
         try:
@@ -161,6 +164,7 @@ class GrantCodec:
             predecessor=document.get("predecessor"),
             successor_key=document.get("successor_key"),
             successor_handle=handle.decode() if handle is not None else None,
+            completed=document.get("completed", False),
         )
 
     def query(self, filter: PersistedGrantFilter) -> dict[str, Any] | None:  # noqa: A002 - the reference's name

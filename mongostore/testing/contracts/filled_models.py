@@ -93,6 +93,11 @@ def an_identity_resource(name: str = "profile", **given: Any) -> IdentityResourc
     return IdentityResource(name=name, **{"user_claims": {"name"}, **given})
 
 
+def an_api_resource(name: str = "orders", **given: Any) -> ApiResource:
+    """A valid API resource with little more than its name."""
+    return ApiResource(name=name, **given)
+
+
 def an_oidc_provider(scheme: str = "acme", **given: Any) -> OidcProvider:
     """A valid OpenID Connect provider with a secret."""
     values = {"authority": "https://acme.example", "client_id": "us", "client_secret": "hunter2"}

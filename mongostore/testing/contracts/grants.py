@@ -111,9 +111,13 @@ class GrantServiceContract:
         """Scopes are joined, the earliest creation and the latest expiration hold, and a description is found."""
         now = store.clock.now()
         hour = timedelta(hours=1)
-        await store.user_consents.store_user_consent(a_consent(scopes=["a", "b"], creation_time=now, expiration=now + 9 * hour))
+        await store.user_consents.store_user_consent(
+            a_consent(scopes=["a", "b"], creation_time=now, expiration=now + 9 * hour)
+        )
         await store.refresh_tokens.store_refresh_token(
-            a_refresh_token(authorized_scopes=["b", "c"], creation_time=now - hour, lifetime=7_200, description="laptop")
+            a_refresh_token(
+                authorized_scopes=["b", "c"], creation_time=now - hour, lifetime=7_200, description="laptop"
+            )
         )
         await store.reference_tokens.store_reference_token(a_reference_token(creation_time=now))
         await store.authorization_codes.store_authorization_code(an_authorization_code(requested_scopes=["d"]))

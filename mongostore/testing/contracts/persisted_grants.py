@@ -16,7 +16,22 @@ from mongostore.testing.factories import a_grant
 MILLISECOND = timedelta(milliseconds=1)
 HOUR = timedelta(hours=1)
 MEBIBYTE = 2**20
-ODD_IDENTIFIERS = ["a|b", "a.b", "$where", "a:b", " ", " a ", "A", "a", "ä", "a\u0308", "日本", "%7C", "default|a", "x" * 1_000]
+ODD_IDENTIFIERS = [
+    "a|b",
+    "a.b",
+    "$where",
+    "a:b",
+    " ",
+    " a ",
+    "A",
+    "a",
+    "ä",
+    "a\u0308",
+    "日本",
+    "%7C",
+    "default|a",
+    "x" * 1_000,
+]
 IMPOSSIBLE_IDENTIFIERS = ["", "a\0b", "x" * 1_001, "\ud800"]
 
 
@@ -59,13 +74,17 @@ class PersistedGrantStoreContract:
         found = await store.persisted_grants.get("k")
         assert (type(found.data), found.data) == (type(data), data)
 
-    @pytest.mark.parametrize("data", ["x" * MEBIBYTE, b"x" * MEBIBYTE, "€" * (MEBIBYTE // 3)], ids=["str", "bytes", "utf8"])
+    @pytest.mark.parametrize(
+        "data", ["x" * MEBIBYTE, b"x" * MEBIBYTE, "€" * (MEBIBYTE // 3)], ids=["str", "bytes", "utf8"]
+    )
     async def test_data_of_one_mebibyte_is_taken(self, store: Any, data: str | bytes) -> None:
         """The limit itself is allowed, counted in UTF-8 bytes."""
         await store.persisted_grants.store(a_grant("k", data=data))
         assert (await store.persisted_grants.get("k")).data == data
 
-    @pytest.mark.parametrize("data", ["x" * (MEBIBYTE + 1), b"x" * (MEBIBYTE + 1), "€" * (MEBIBYTE // 3 + 1)], ids=["str", "bytes", "utf8"])
+    @pytest.mark.parametrize(
+        "data", ["x" * (MEBIBYTE + 1), b"x" * (MEBIBYTE + 1), "€" * (MEBIBYTE // 3 + 1)], ids=["str", "bytes", "utf8"]
+    )
     async def test_larger_data_is_refused(self, store: Any, data: str | bytes) -> None:
         """More than the limit raises ValueError, names the limit, and stores nothing."""
         with pytest.raises(ValueError, match="1 MiB"):
@@ -83,13 +102,13 @@ class PersistedGrantStoreContract:
         await store.persisted_grants.store(a_grant("other", subject_id="o", session_id="o", client_id="o", type="o"))
         assert await store.persisted_grants.get(grant.key) == grant
         if field != "key":
-            found = await store.persisted_grants.get_all(PersistedGrantFilter(**{field: odd}))
+            found = await store.persisted_grants.get_all(PersistedGrantFilter.model_validate({field: odd}))
             assert keys(found) == {"k"}
         for similar in {odd.upper(), odd.lower(), odd.strip() or "z", odd + " "} - {odd}:
             if field == "key":
                 assert await store.persisted_grants.get(similar) is None
             else:
-                assert await store.persisted_grants.get_all(PersistedGrantFilter(**{field: similar})) == []
+                assert await store.persisted_grants.get_all(PersistedGrantFilter.model_validate({field: similar})) == []
 
     @pytest.mark.parametrize("impossible", IMPOSSIBLE_IDENTIFIERS)
     async def test_an_impossible_key_finds_nothing(self, store: Any, impossible: str) -> None:
@@ -120,7 +139,7 @@ class PersistedGrantStoreContract:
     async def test_an_impossible_identifier_in_a_filter_matches_nothing(self, store: Any, field: str) -> None:
         """A filter for what can't be stored finds and removes nothing."""
         await store.persisted_grants.store(a_grant())
-        wanted = PersistedGrantFilter(**{field: "a\0b"})
+        wanted = PersistedGrantFilter.model_validate({field: "a\0b"})
         assert await store.persisted_grants.get_all(wanted) == []
         assert await store.persisted_grants.remove_all(wanted) == 0
 
@@ -129,7 +148,7 @@ class PersistedGrantStoreContract:
         """An empty text is a mistake, and must not widen what is removed."""
         for method in (store.persisted_grants.get_all, store.persisted_grants.remove_all):
             with pytest.raises(ValueError, match=field):
-                await method(PersistedGrantFilter(**{field: ""}))
+                await method(PersistedGrantFilter.model_validate({field: ""}))
 
     async def test_a_filter_with_nothing_set_is_refused(self, store: Any) -> None:
         """Everything is never meant by accident."""
@@ -147,7 +166,7 @@ class PersistedGrantStoreContract:
             for fields in combinations(wanted, size):
                 conditions = {field: wanted[field] for field in fields}
                 expected = {g.key for g in stored if all(getattr(g, f) == v for f, v in conditions.items())}
-                found = await store.persisted_grants.get_all(PersistedGrantFilter(**conditions))
+                found = await store.persisted_grants.get_all(PersistedGrantFilter.model_validate(conditions))
                 assert keys(found) == expected, conditions
                 assert found == [next(g for g in stored if g.key == f.key) for f in found]
 
@@ -159,7 +178,9 @@ class PersistedGrantStoreContract:
             stored = await self._store_a_matrix(store)
             conditions = {field: wanted[field] for field in fields}
             doomed = {g.key for g in stored if all(getattr(g, f) == v for f, v in conditions.items())}
-            assert await store.persisted_grants.remove_all(PersistedGrantFilter(**conditions)) == len(doomed)
+            assert await store.persisted_grants.remove_all(PersistedGrantFilter.model_validate(conditions)) == len(
+                doomed
+            )
             rest = await store.persisted_grants.get_all(PersistedGrantFilter(types=["t1", "t2"]))
             assert keys(rest) == {g.key for g in stored} - doomed
 

@@ -135,7 +135,9 @@ class RefreshTokenContract:
         outcomes = []
         for _ in range(3):
             store.clock.advance(GRACE / 3)
-            outcomes.append((await store.refresh_tokens.rotate_refresh_token(handle, a_refresh_token(), grace=GRACE)).outcome)
+            outcomes.append(
+                (await store.refresh_tokens.rotate_refresh_token(handle, a_refresh_token(), grace=GRACE)).outcome
+            )
         assert outcomes == ["retried", "retried", "replayed"]
 
     async def test_a_second_use_after_the_successor_was_used_is_a_replay(self, store: Any) -> None:

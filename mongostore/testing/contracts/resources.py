@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mongostore.errors import AlreadyExists, InvalidModel, StaleRevision
-from mongostore.models import ApiResource, ApiScope, IdentityResource, Resources, Secret
+from mongostore.models import ApiScope, IdentityResource, Resources, Secret
 from mongostore.models.resources import Resource
 from mongostore.testing.contracts.filled_models import (
     IMPOSSIBLE_NAMES,
@@ -18,6 +18,7 @@ from mongostore.testing.contracts.filled_models import (
     a_filled_api_resource,
     a_filled_api_scope,
     a_filled_identity_resource,
+    an_api_resource,
     an_identity_resource,
     with_nulls,
 )
@@ -29,11 +30,7 @@ Make = Callable[..., Resource]
 KINDS: dict[str, tuple[str, Make, Make]] = {
     "identity_resource": ("find_identity_resources_by_scope_name", an_identity_resource, a_filled_identity_resource),
     "api_scope": ("find_api_scopes_by_name", lambda name, **given: ApiScope(name=name, **given), a_filled_api_scope),
-    "api_resource": (
-        "find_api_resources_by_name",
-        lambda name, **given: ApiResource(name=name, **given),
-        a_filled_api_resource,
-    ),
+    "api_resource": ("find_api_resources_by_name", an_api_resource, a_filled_api_resource),
 }
 FINDERS = [
     *(find for find, _, _ in KINDS.values()),
@@ -52,9 +49,12 @@ def names(resources: Iterable[Resource]) -> list[str]:
 
 def summary(resources: Resources) -> tuple[list[str], list[str], list[str], bool]:
     """The names of identity resources, API resources and API scopes, and the flag."""
-    kinds = (resources.identity_resources, resources.api_resources, resources.api_scopes)
-    identity_resources, api_resources, api_scopes = map(names, kinds)
-    return identity_resources, api_resources, api_scopes, resources.offline_access
+    return (
+        names(resources.identity_resources),
+        names(resources.api_resources),
+        names(resources.api_scopes),
+        resources.offline_access,
+    )
 
 
 class Kind:
@@ -80,10 +80,10 @@ async def fill(store: Any) -> None:
     await store.resources.save_api_scope(ApiScope(name="write"))
     await store.resources.save_api_scope(ApiScope(name="off.read", enabled=False))
     await store.resources.save_api_scope(ApiScope(name="hidden", show_in_discovery_document=False))
-    await store.resources.save_api_resource(ApiResource(name="orders", scopes={"read", "write"}))
-    await store.resources.save_api_resource(ApiResource(name="bills", scopes={"read", "off.read"}))
-    await store.resources.save_api_resource(ApiResource(name="old", scopes={"read"}, enabled=False))
-    await store.resources.save_api_resource(ApiResource(name="alone"))
+    await store.resources.save_api_resource(an_api_resource("orders", scopes={"read", "write"}))
+    await store.resources.save_api_resource(an_api_resource("bills", scopes={"read", "off.read"}))
+    await store.resources.save_api_resource(an_api_resource("old", scopes={"read"}, enabled=False))
+    await store.resources.save_api_resource(an_api_resource("alone"))
 
 
 class ResourceStoreContract:
@@ -215,7 +215,7 @@ class ResourceStoreContract:
     async def test_a_scope_that_changed_no_longer_finds_its_api(self, store: Any) -> None:
         """An API resource is found by the scopes that it has now."""
         await fill(store)
-        await store.resources.save_api_resource(ApiResource(name="orders", scopes={"write"}))
+        await store.resources.save_api_resource(an_api_resource("orders", scopes={"write"}))
         find = store.resources.find_api_resources_by_scope_name
         assert names(await find(["read"])) == ["bills", "old"]
 
@@ -329,7 +329,7 @@ class ResourceStoreContract:
         """Each kind's rules are kept; secrets are not repeated."""
         with pytest.raises(InvalidModel, match="user_claims"):
             await store.resources.save_identity_resource(IdentityResource(name="a"))
-        resource = ApiResource(name="a", scopes={""}, user_claims={" "}, api_secrets={Secret(value="hunter2")})
+        resource = an_api_resource("a", scopes={""}, user_claims={" "}, api_secrets={Secret(value="hunter2")})
         with pytest.raises(InvalidModel) as invalid:
             await store.resources.save_api_resource(resource)
         assert len(invalid.value.problems) == 3

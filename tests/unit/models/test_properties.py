@@ -145,6 +145,10 @@ TABLE: dict[str, dict[str, tuple[type, Any]]] = {
         "DisplayName": (str, None), "Created": (datetime, REQUIRED), "Renewed": (datetime, REQUIRED),
         "Expires": (datetime, None), "Ticket": (str, REQUIRED),
     },
+    "AuthenticationTicket": {  # The reference's has other names; in its properties lie Issuer and ClientIds.
+        "Scheme": (str, REQUIRED), "Principal": (Principal, REQUIRED), "Issued": (datetime, None),
+        "Expires": (datetime, None), "Issuer": (str, None), "ClientIds": (list, []), "Items": (dict, {}),
+    },
     "SessionFilter": {"SubjectId": (str, None), "SessionId": (str, None)},
     "SessionQuery": {  # Match is ours.
         "ResultsToken": (str, None), "RequestPriorResults": (bool, False), "CountRequested": (int, 25),

@@ -1,0 +1,33 @@
+"""`IdentityProviderStore` without a database; the properties are in clear."""
+
+from mongostore.memory.revisions import MemoryRevisions, RevisedRecords
+from mongostore.models import IdentityProvider, IdentityProviderName
+from mongostore.stores.identity_providers import check_identity_provider, typed_provider
+
+
+class MemoryIdentityProviderStore:
+    """An `IdentityProviderStore` that forgets everything with the process."""
+
+    def __init__(self, revisions: MemoryRevisions) -> None:
+        self._providers: RevisedRecords[IdentityProvider] = RevisedRecords(revisions)
+
+    async def get_all_scheme_names(self) -> list[IdentityProviderName]:
+        """See `IdentityProviderStore.get_all_scheme_names`."""
+        return [
+            IdentityProviderName(scheme=each.scheme, display_name=each.display_name, enabled=each.enabled)
+            for each in self._providers.all()
+        ]
+
+    async def get_by_scheme(self, scheme: str) -> IdentityProvider | None:
+        """See `IdentityProviderStore.get_by_scheme`."""
+        return self._providers.get(scheme)
+
+    async def save_identity_provider(self, provider: IdentityProvider, *, expected_revision: int | None = None) -> int:
+        """See `IdentityProviderStore.save_identity_provider`."""
+        check_identity_provider(provider, expected_revision)
+        what = f"the identity provider {provider.scheme!r}"
+        return self._providers.save(provider.scheme, typed_provider(provider), what, expected_revision)
+
+    async def delete_identity_provider(self, scheme: str) -> bool:
+        """See `IdentityProviderStore.delete_identity_provider`."""
+        return self._providers.delete(scheme)

@@ -1,0 +1,212 @@
+"""`ServerSideSessionStore` without a database."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mongostore.clock import Clock
+from mongostore.errors import AlreadyExists, NotFound
+from mongostore.models import QueryResult, ServerSideSession, SessionFilter, SessionQuery
+from mongostore.models.identifiers import is_identifier
+from mongostore.models.sessions import check_session, check_session_filter
+from mongostore.protection.paging_tokens import PagingTokens
+from mongostore.stores.paging import Position
+from mongostore.stores.sessions import (
+    REMOVAL_LEASE,
+    SessionSearch,
+    check_count,
+    check_keys,
+    check_lease,
+    check_query,
+    folded_name,
+    hashed_session_key,
+    no_sessions,
+    page_size,
+    slid_expiry,
+)
+
+
+@dataclass(slots=True)
+class Row:
+    """An expired session, or one that may expire. `due_at`, `purge_at` and `claimed` are as in MongoDB."""
+
+    session: ServerSideSession
+    due_at: datetime | None
+    purge_at: datetime | None
+    claimed: bool = False
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether it has not expired."""
+        return self.session.expires is None or self.session.expires > now
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it may be claimed."""
+        return self.due_at is not None and self.due_at <= now and not self.is_purged(now)
+
+    def is_purged(self, now: datetime) -> bool:
+        """Whether its grace is over."""
+        return self.purge_at is not None and self.purge_at <= now
+
+
+class MemoryServerSideSessionStore:
+    """Sessions of one tenant in a dictionary. Nothing but paging awaits, so every method is atomic in its loop."""
+
+    def __init__(self, tokens: PagingTokens, clock: Clock, expiry_grace: timedelta) -> None:
+        """Args: what seals paging tokens, the time, and how long expired sessions are kept to be processed."""
+        self._tokens = tokens
+        self._clock = clock
+        self._grace = expiry_grace
+        self._rows: dict[str, Row] = {}
+        self._aside: list[Row] = []
+
+    async def create_session(self, session: ServerSideSession) -> None:
+        """See `ServerSideSessionStore.create_session`."""
+        check_session(session)
+        now = self._clock.now()
+        self._sweep(now)
+        found = self._rows.get(session.key)
+        if found is not None:
+            if found.is_live(now):
+                raise AlreadyExists("a session with this key exists already; make a new key")
+            self._aside.append(found)
+        self._put(session)
+
+    async def get_session(self, key: str) -> ServerSideSession | None:
+        """See `ServerSideSessionStore.get_session`."""
+        row = self._live(key)
+        return row.session if row else None
+
+    async def update_session(self, session: ServerSideSession) -> None:
+        """See `ServerSideSessionStore.update_session`."""
+        check_session(session)
+        if self._live(session.key) is None:
+            raise NotFound("there is no session with this key, or it has expired; create a new one")
+        self._put(session)
+
+    async def delete_session(self, key: str) -> bool:
+        """See `ServerSideSessionStore.delete_session`."""
+        if self._live(key) is None:
+            return False
+        del self._rows[key]
+        return True
+
+    async def get_sessions(self, filter: SessionFilter) -> list[ServerSideSession]:  # noqa: A002 - the reference's name
+        """See `ServerSideSessionStore.get_sessions`."""
+        check_session_filter(filter)
+        now = self._clock.now()
+        return [row.session for row in self._rows.values() if row.is_live(now) and _matches(filter, row.session)]
+
+    async def delete_sessions(self, filter: SessionFilter) -> int:  # noqa: A002 - the reference's name
+        """See `ServerSideSessionStore.delete_sessions`."""
+        doomed = await self.get_sessions(filter)
+        for session in doomed:
+            del self._rows[session.key]
+        return len(doomed)
+
+    async def slide_session(self, key: str) -> ServerSideSession | None:
+        """See `ServerSideSessionStore.slide_session`."""
+        row = self._live(key)
+        if row is None:
+            return None
+        session, now = row.session, self._clock.now()
+        expires = slid_expiry(session.renewed, session.expires, now) if session.expires else None
+        if expires is not None:
+            session = session.model_copy(update={"renewed": now, "expires": expires})
+            self._put(session)
+        return session
+
+    async def slide_sessions(self, filter: SessionFilter) -> int:  # noqa: A002 - the reference's name
+        """See `ServerSideSessionStore.slide_sessions`."""
+        return len([await self.slide_session(session.key) for session in await self.get_sessions(filter)])
+
+    async def get_and_remove_expired_sessions(self, count: int) -> list[ServerSideSession]:
+        """See `ServerSideSessionStore.get_and_remove_expired_sessions`."""
+        sessions = await self.claim_expired_sessions(count, REMOVAL_LEASE)
+        await self.acknowledge_expired_sessions([session.key for session in sessions])
+        return sessions
+
+    async def claim_expired_sessions(self, count: int, lease: timedelta) -> list[ServerSideSession]:
+        """See `ServerSideSessionStore.claim_expired_sessions`."""
+        check_count(count)
+        check_lease(lease)
+        now = self._clock.now()
+        self._sweep(now)
+        foremost = dict(self._rows)
+        # What lies aside comes before what took its place, the oldest first.
+        foremost.update((row.session.key, row) for row in sorted(self._aside, key=_expiry, reverse=True))
+        due = sorted((row for row in foremost.values() if row.is_due(now)), key=lambda row: row.due_at or now)[:count]
+        for row in due:
+            row.claimed = True
+            row.due_at = now + lease
+            row.purge_at = max(row.purge_at or now, now + lease + self._grace)
+        return [row.session for row in sorted(due, key=_expiry)]
+
+    async def acknowledge_expired_sessions(self, keys: Iterable[str]) -> int:
+        """See `ServerSideSessionStore.acknowledge_expired_sessions`."""
+        processed = set(check_keys(keys))
+        before = len(self._rows) + len(self._aside)
+        self._rows = {key: row for key, row in self._rows.items() if not (row.claimed and key in processed)}
+        self._aside = [row for row in self._aside if not (row.claimed and row.session.key in processed)]
+        return before - len(self._rows) - len(self._aside)
+
+    async def query_sessions(self, query: SessionQuery | None = None) -> QueryResult[ServerSideSession]:
+        """See `ServerSideSessionStore.query_sessions`."""
+        query = check_query(query)
+        search = SessionSearch.of(query)
+        if not search.possible:
+            return no_sessions()
+        now = self._clock.now()
+        found = _SortedSessions([row.session for row in self._rows.values() if row.is_live(now)], search)
+        page, token = await self._tokens.read_page(
+            found, search.scope(), query.results_token, page_size(query), backward=query.request_prior_results
+        )
+        return page.result(list(page.items), token)
+
+    def _live(self, key: str) -> Row | None:
+        row = self._rows.get(key) if is_identifier(key) else None
+        return row if row is not None and row.is_live(self._clock.now()) else None
+
+    def _put(self, session: ServerSideSession) -> None:
+        expires = session.expires
+        self._rows[session.key] = Row(session, expires, expires and expires + self._grace)
+
+    def _sweep(self, now: datetime) -> None:
+        self._rows = {key: row for key, row in self._rows.items() if not row.is_purged(now)}
+        self._aside = [row for row in self._aside if not row.is_purged(now)]
+
+
+class _SortedSessions:
+    """The sessions that a search matches, in the order of pages."""
+
+    def __init__(self, sessions: list[ServerSideSession], search: SessionSearch) -> None:
+        self._search = search
+        self._sessions = sorted(filter(search.matches, sessions), key=self.position)
+
+    async def after(self, position: Position | None, limit: int) -> list[ServerSideSession]:
+        """See `Ordered.after`."""
+        start = bisect_right(self._sessions, position, key=self.position) if position else 0
+        return self._sessions[start : start + limit]
+
+    async def before(self, position: Position, limit: int) -> list[ServerSideSession]:
+        """See `Ordered.before`."""
+        end = bisect_left(self._sessions, position, key=self.position)
+        return self._sessions[max(0, end - limit) : end][::-1]
+
+    async def count(self, limit: int) -> int | None:
+        """See `Ordered.count`."""
+        return None if self._search.substring else min(len(self._sessions), limit)
+
+    def position(self, item: ServerSideSession) -> Position:
+        """See `Ordered.position`."""
+        return folded_name(item.display_name), hashed_session_key(item.key)
+
+
+def _expiry(row: Row) -> datetime:
+    # A row without expiry is never due and never lies aside.
+    return row.session.expires or datetime.max.replace(tzinfo=row.session.created.tzinfo)
+
+
+def _matches(wanted: SessionFilter, session: ServerSideSession) -> bool:
+    pairs = ((wanted.subject_id, session.subject_id), (wanted.session_id, session.session_id))
+    return all(value is None or value == stored for value, stored in pairs)

@@ -1,0 +1,98 @@
+"""`ClientStore` on MongoDB: a look-up is one command."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from pymongo import ReadPreference
+from pymongo.asynchronous.collection import AsyncCollection
+
+from mongostore.errors import PayloadUnreadable
+from mongostore.models import Client
+from mongostore.models.identifiers import is_identifier
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.base import record_id
+from mongostore.mongo.documents.clients import CLIENTS, ClientFields, client_fields
+from mongostore.mongo.documents.configuration import StoredDocument, tenant_ids
+from mongostore.mongo.revisions import RevisedWriter
+from mongostore.stores.clients import check_client
+from mongostore.tenancy import Tenant
+
+_log = logging.getLogger("mongostore")
+
+_BATCH_SIZE = 200
+
+
+class MongoClientStore:
+    """Clients of one tenant in MongoDB."""
+
+    def __init__(self, binding: Binding, tenant: Tenant) -> None:
+        self._binding = binding
+        self._tenant = tenant
+        self._writer = RevisedWriter(binding, tenant)
+
+    async def find_client_by_id(self, client_id: str) -> Client | None:
+        """See `ClientStore.find_client_by_id`."""
+        if not is_identifier(client_id):
+            return None
+        with self._binding.call("find a client"):
+            found = await self._clients.find_one({"_id": record_id(self._tenant, client_id)})
+        return None if found is None else CLIENTS.model(found)
+
+    async def find_enabled_client_by_id(self, client_id: str) -> Client | None:
+        """See `ClientStore.find_enabled_client_by_id`."""
+        client = await self.find_client_by_id(client_id)
+        return client if client is not None and client.enabled else None
+
+    async def get_all_clients(self) -> AsyncIterator[Client]:
+        """See `ClientStore.get_all_clients`. Between two batches, no cursor is open."""
+        damage: PayloadUnreadable | None = None
+        any_readable = False
+        batch = await self._batch(None)
+        while batch:
+            for document in batch:
+                try:
+                    client = CLIENTS.model(document)
+                except PayloadUnreadable as error:
+                    _log.error("a client is left out: %s", error)
+                    damage = error
+                else:
+                    any_readable = True
+                    yield client
+            batch = await self._batch(batch[-1]["_id"]) if len(batch) == _BATCH_SIZE else []
+        if damage is not None and not any_readable:
+            raise damage
+
+    async def save_client(self, client: Client, *, expected_revision: int | None = None) -> int:
+        """See `ClientStore.save_client`."""
+        check_client(client, expected_revision)
+        fields = client_fields(self._tenant, client)
+        return await self._writer.save(ClientFields, fields, CLIENTS.what(client.client_id), expected_revision)
+
+    async def get_client_revision(self, client_id: str) -> int | None:
+        """See `ClientStore.get_client_revision`."""
+        if not is_identifier(client_id):
+            return None
+        with self._binding.call("read a client's revision"):
+            found = await self._clients.find_one({"_id": record_id(self._tenant, client_id)}, ["revision"])
+        return None if found is None else CLIENTS.revision(found)
+
+    async def delete_client(self, client_id: str) -> bool:
+        """See `ClientStore.delete_client`."""
+        if not is_identifier(client_id):
+            return False
+        with self._binding.call("delete a client"):
+            result = await self._clients.delete_one({"_id": record_id(self._tenant, client_id)})
+        return result.deleted_count == 1
+
+    async def _batch(self, after: str | None) -> Sequence[StoredDocument]:
+        query = {"_id": tenant_ids(self._tenant, after)}
+        with self._binding.call("list clients"):
+            # One command: without a batch size, the first answer holds 101 documents.
+            return await self._clients.find(
+                query, sort=[("_id", 1)], limit=_BATCH_SIZE, batch_size=_BATCH_SIZE
+            ).to_list()
+
+    @property
+    def _clients(self) -> AsyncCollection[dict[str, Any]]:
+        return self._binding.collection(ClientFields).with_options(read_preference=ReadPreference.PRIMARY_PREFERRED)

@@ -1,0 +1,143 @@
+"""`DeviceFlowStore` on MongoDB. Each transition is one conditional write of one record."""
+
+from datetime import timedelta
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
+
+from mongostore.clock import Clock
+from mongostore.errors import AlreadyExists, ConfigurationError, NotFound
+from mongostore.models import DeviceCode
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.device_codes import DeviceCodeCodec, DeviceCodeFields
+from mongostore.mongo.expiring import BY_ID, insert_over_expired, is_present, present, take
+from mongostore.stores.device_codes import check_interval
+from mongostore.stores.payloads import payload_of
+
+_BY_USER_CODE = {"tenant": 1, "user_code": 1}
+
+
+class MongoDeviceFlowStore:
+    """The device authorization requests of one tenant in MongoDB."""
+
+    def __init__(self, binding: Binding, codec: DeviceCodeCodec, clock: Clock, consumed_retention: timedelta) -> None:
+        """Args: the database, what seals and opens, the time, and how long consumed requests are kept."""
+        self._binding = binding
+        self._codec = codec
+        self._clock = clock
+        self._consumed_retention = consumed_retention
+        self._known_unique_in: AsyncCollection[dict[str, Any]] | None = None
+
+    async def store_device_authorization(self, device_code: str, user_code: str, data: DeviceCode) -> None:
+        """See `DeviceFlowStore.store_device_authorization`."""
+        document = await self._codec.document(device_code, user_code, data)
+        await self._require_unique_user_codes()
+        now = self._clock.now()
+        with self._binding.call("store a device authorization"):
+            try:
+                await insert_over_expired(self._codes, document, now)
+            except DuplicateKeyError:
+                # Either code is taken. If it is the user code of an expired request, that one makes room.
+                taken = {"tenant": document["tenant"], "user_code": document["user_code"], "purge_at": {"$lte": now}}
+                await self._codes.delete_one(taken, hint=_BY_USER_CODE)
+                try:
+                    await insert_over_expired(self._codes, document, now)
+                except DuplicateKeyError as error:
+                    raise AlreadyExists(
+                        "a device authorization with this device code or this user code exists already; draw new codes"
+                    ) from error
+
+    async def find_by_user_code(self, user_code: str) -> DeviceCode | None:
+        """See `DeviceFlowStore.find_by_user_code`."""
+        query = await self._codec.user_code(user_code)
+        return await self._read(query) if query else None
+
+    async def find_by_device_code(self, device_code: str) -> DeviceCode | None:
+        """See `DeviceFlowStore.find_by_device_code`."""
+        stored_id = self._codec.id_of(device_code)
+        return await self._read({"_id": stored_id}) if stored_id else None
+
+    async def update_by_user_code(self, user_code: str, data: DeviceCode) -> None:
+        """See `DeviceFlowStore.update_by_user_code`.
+
+        The payload is sealed to the record, so its `_id` is asked for first. It never changes: what was read decides
+        nothing, and the conditional write everything.
+        """
+        payload = payload_of(data, DeviceCode)
+        query = await self._codec.user_code(user_code)
+        if query is not None:
+            with self._binding.call("find a device authorization"):
+                found = await self._codes.find_one(query, {"_id": 1})
+            if found is not None:
+                sealed = await self._codec.sealed(payload, found["_id"])
+                change = {"$set": {"is_authorized": data.is_authorized, "payload": sealed}}
+                condition = present(found["_id"], self._clock.now()) | {"user_code": query["user_code"]}
+                with self._binding.call("update a device authorization"):
+                    updated = await self._codes.update_one(condition, change, hint=BY_ID)
+                if updated.matched_count == 1:
+                    return
+        raise NotFound("there is no device authorization with this user code any more: it was not updated")
+
+    async def remove_by_device_code(self, device_code: str) -> bool:
+        """See `DeviceFlowStore.remove_by_device_code`."""
+        stored_id = self._codec.id_of(device_code)
+        if stored_id is None:
+            return False
+        with self._binding.call("remove a device authorization"):
+            return (await self._codes.delete_one({"_id": stored_id})).deleted_count == 1
+
+    async def consume_by_device_code(self, device_code: str) -> DeviceCode | None:
+        """See `DeviceFlowStore.consume_by_device_code`."""
+        stored_id = self._codec.id_of(device_code)
+        if stored_id is None:
+            return None
+        now = self._clock.now()
+        with self._binding.call("consume a device authorization"):
+            condition = present(stored_id, now) | {"is_authorized": True}
+            found = await take(self._codes, condition, now, self._consumed_retention)
+        return await self._codec.value(found) if found else None
+
+    async def register_poll(self, device_code: str, interval: timedelta) -> bool:
+        """See `DeviceFlowStore.register_poll`."""
+        check_interval(interval)
+        stored_id = self._codec.id_of(device_code)
+        if stored_id is None:
+            return True
+        now = self._clock.now()
+        with self._binding.call("register a poll"):
+            before = await self._codes.find_one_and_update(
+                present(stored_id, now),
+                {"$set": {"last_poll": now}},
+                projection={"last_poll": 1},
+                return_document=ReturnDocument.BEFORE,
+                hint=BY_ID,
+            )
+        return before is None or "last_poll" not in before or now - before["last_poll"] >= interval
+
+    async def _read(self, query: dict[str, Any]) -> DeviceCode | None:
+        with self._binding.call("find a device authorization"):
+            found = await self._codes.find_one(query)
+        return await self._codec.value(found) if found and is_present(found, self._clock.now()) else None
+
+    async def _require_unique_user_codes(self) -> None:
+        """Look for the unique index once per opening: without it, two devices could be given one user code."""
+        codes = self._codes
+        if self._known_unique_in is codes:
+            return
+        with self._binding.call("read the indexes of the device codes"):
+            indexes = await (await codes.list_indexes()).to_list()
+        if not any(
+            each["key"] == _BY_USER_CODE and each.get("unique") and "partialFilterExpression" not in each
+            for each in indexes
+        ):
+            raise ConfigurationError(
+                f"the index by_user_code of {codes.name} is missing in database {self._binding.database_name!r}, and "
+                "without it user codes are not unique: run 'python -m mongostore schema apply --uri … --database …'"
+            )
+        self._known_unique_in = codes
+
+    @property
+    def _codes(self) -> AsyncCollection[dict[str, Any]]:
+        return self._binding.collection(DeviceCodeFields)

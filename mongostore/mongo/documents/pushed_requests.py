@@ -1,0 +1,62 @@
+"""How pushed authorization requests lie in MongoDB."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pymongo import IndexModel
+
+from mongostore.models import PushedAuthorizationRequest
+from mongostore.models.identifiers import is_identifier
+from mongostore.mongo.documents.base import StoredFields, expiry_index
+from mongostore.mongo.documents.sealed_models import SealedModelCodec
+from mongostore.protection.envelope import Sealed
+from mongostore.protection.protector import Protector
+from mongostore.stores.handles import hashed
+from mongostore.stores.payloads import payload_of
+from mongostore.stores.pushed_requests import LABEL
+from mongostore.tenancy import Tenant
+
+
+class PushedRequestFields(StoredFields):
+    """One request; `_id` is `tenant|hash of its hash`, since callers may take anything for a hash.
+
+    Attributes:
+        consumed_time: when it was consumed.
+        purge_at: from when on the record serves nobody.
+        payload: the request.
+    """
+
+    label: ClassVar[str] = LABEL
+    sealed_fields: ClassVar[tuple[str, ...]] = ("payload",)
+    indexes: ClassVar[tuple[IndexModel, ...]] = (expiry_index(),)
+
+    consumed_time: datetime | None = None
+    purge_at: datetime
+    payload: Sealed
+
+
+class PushedRequestCodec(SealedModelCodec[PushedAuthorizationRequest]):
+    """The pushed authorization requests of one tenant."""
+
+    def __init__(self, tenant: Tenant, protector: Protector) -> None:
+        """Args: whose requests, and what seals them."""
+        super().__init__(tenant, protector, PushedRequestFields, PushedAuthorizationRequest)
+
+    def id_of(self, reference_value_hash: str) -> str | None:
+        """The `_id` of a request, or None when there can't be one."""
+        return self.id(hashed(reference_value_hash)) if is_identifier(reference_value_hash) else None
+
+    async def document(self, par: PushedAuthorizationRequest) -> dict[str, Any]:
+        """What is stored for a new request.
+
+        Raises:
+            TypeError, ValueError: the request can't be stored.
+        """
+        payload = payload_of(par, PushedAuthorizationRequest)
+        stored_id = self.id(hashed(par.reference_value_hash))
+        return {
+            "_id": stored_id,
+            "tenant": self.tenant,
+            "purge_at": par.expires_at_utc,
+            "payload": await self.sealed(payload, stored_id),
+        }

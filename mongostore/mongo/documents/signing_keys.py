@@ -1,0 +1,133 @@
+"""How signing keys lie in MongoDB: one record a generation, so that two nodes can't make the same one."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from bson import Binary
+from pymongo import IndexModel
+
+from mongostore.errors import KeyUnavailable, PayloadUnreadable
+from mongostore.models import SerializedKey
+from mongostore.models.base import from_payload, to_payload
+from mongostore.mongo.documents.base import (
+    StoredFields,
+    expiry_index,
+    index,
+    natural_key,
+    record_id,
+    without_nulls,
+)
+from mongostore.protection.context import Context
+from mongostore.protection.envelope import Sealed
+from mongostore.protection.protector import Protector
+from mongostore.stores.signing_keys import SigningKeyRecord
+from mongostore.tenancy import Tenant
+
+# Far longer than any node can take between reading the keys and adding one.
+TOMBSTONE_LIFETIME = timedelta(days=30)
+
+
+class SigningKeyFields(StoredFields):
+    """One signing key; `_id` is `tenant|generation`.
+
+    The generation is what elects: a key is stored under the one after the newest that its maker has seen, and the place
+    of a deleted key stays taken for a while, so that no two nodes add a key to the same set of keys.
+
+    Attributes:
+        key_id: the `kid`.
+        algorithm, created: as in the payload; they tell of a key that can't be read.
+        supersedes: true when it takes over from older keys once it is propagated.
+        payload: the key as JSON with the reference's names; absent once deleted.
+        purge_at: from when on the place of a deleted key need not be kept; absent while the key is there.
+    """
+
+    label: ClassVar[str] = "signing_keys"
+    sealed_fields: ClassVar[tuple[str, ...]] = ("payload",)
+    indexes: ClassVar[tuple[IndexModel, ...]] = (index("by_key_id", "tenant", "key_id"), expiry_index())
+
+    key_id: str
+    algorithm: str
+    created: datetime
+    supersedes: bool | None = None
+    payload: Sealed | None = None
+    purge_at: datetime | None = None
+
+
+class SigningKeyCodec:
+    """Turns signing keys of one tenant into documents and back: the only place where they are sealed and opened."""
+
+    def __init__(self, tenant: Tenant, protector: Protector) -> None:
+        """Args: whose keys, and what seals them."""
+        self.tenant = tenant
+        self._protector = protector
+
+    async def document(self, key: SerializedKey, generation: int, *, supersedes: bool) -> dict[str, Any]:
+        """What is stored for a key."""
+        sealed = await self._protector.seal(to_payload(key), self._context(str(generation)))
+        return without_nulls(
+            {
+                "_id": record_id(self.tenant, str(generation)),
+                "tenant": self.tenant,
+                "key_id": key.id,
+                "algorithm": key.algorithm,
+                "created": key.created,
+                "supersedes": supersedes or None,
+                "payload": Binary(sealed),
+            }
+        )
+
+    async def record(self, document: dict[str, Any]) -> SigningKeyRecord:
+        """What a stored document says; one that can't be read comes with the reason."""
+        key: SerializedKey | None = None
+        damage: PayloadUnreadable | KeyUnavailable | None = None
+        try:
+            key = await self._key(document)
+        except (PayloadUnreadable, KeyUnavailable) as error:
+            damage = error
+        created = document.get("created")
+        return SigningKeyRecord(
+            generation_of(document),
+            str(document.get("key_id", "")),
+            str(document.get("algorithm", "")),
+            created if isinstance(created, datetime) else None,
+            supersedes=document.get("supersedes") is True,
+            key=key,
+            damage=damage,
+        )
+
+    async def _key(self, document: dict[str, Any]) -> SerializedKey:
+        payload = await self._protector.open(document.get("payload", b""), self._context(natural_key(document["_id"])))
+        try:
+            key = from_payload(SerializedKey, payload)
+        except ValueError:
+            # Not chained: the cause may quote the payload.
+            raise self._changed(document, "its payload is no signing key") from None
+        # Authentic is the payload alone: a key whose age was changed beside it must not sign for longer.
+        if any(document.get(column) != value for column, value in _columns(key).items()):
+            raise self._changed(document, "its fields and its payload disagree")
+        return key
+
+    def _changed(self, document: dict[str, Any], problem: str) -> PayloadUnreadable:
+        return PayloadUnreadable(
+            f"the signing key {document.get('key_id')!r} of tenant {self.tenant} can't be read: {problem}. "
+            "The record was changed from outside: restore it from a backup, or delete the key",
+            collection=SigningKeyFields.label,
+        )
+
+    def _context(self, generation: str) -> Context:
+        return Context(self.tenant, SigningKeyFields.label, generation, "payload")
+
+
+def generation_of(document: dict[str, Any]) -> int:
+    """The generation of a record; 0 for one that was not stored by us."""
+    generation = natural_key(document["_id"])
+    return int(generation) if generation.isascii() and generation.isdigit() else 0
+
+
+def is_deleted(document: dict[str, Any]) -> bool:
+    """Whether only the place of a key is left."""
+    return document.get("purge_at") is not None
+
+
+def _columns(key: SerializedKey) -> dict[str, Any]:
+    return {"key_id": key.id, "algorithm": key.algorithm, "created": key.created}

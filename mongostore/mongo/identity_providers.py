@@ -1,0 +1,66 @@
+"""`IdentityProviderStore` on MongoDB: what may hold secrets is sealed."""
+
+from typing import Any
+
+from pymongo import ReadPreference
+from pymongo.asynchronous.collection import AsyncCollection
+
+from mongostore.models import IdentityProvider, IdentityProviderName
+from mongostore.models.identifiers import is_identifier
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.base import record_id
+from mongostore.mongo.documents.configuration import readable, tenant_ids
+from mongostore.mongo.documents.identity_providers import (
+    IdentityProviderCodec,
+    IdentityProviderFields,
+    provider_name,
+    what,
+)
+from mongostore.mongo.revisions import RevisedWriter
+from mongostore.protection.protector import Protector
+from mongostore.stores.identity_providers import check_identity_provider
+from mongostore.tenancy import Tenant
+
+
+class MongoIdentityProviderStore:
+    """Identity providers of one tenant in MongoDB."""
+
+    def __init__(self, binding: Binding, tenant: Tenant, protector: Protector) -> None:
+        self._binding = binding
+        self._tenant = tenant
+        self._codec = IdentityProviderCodec(tenant, protector)
+        self._writer = RevisedWriter(binding, tenant)
+
+    async def get_all_scheme_names(self) -> list[IdentityProviderName]:
+        """See `IdentityProviderStore.get_all_scheme_names`."""
+        query = {"_id": tenant_ids(self._tenant)}
+        with self._binding.call("list identity providers"):
+            found = await self._providers.find(query, ["display_name", "enabled"], sort=[("_id", 1)]).to_list()
+        return readable(found, provider_name)
+
+    async def get_by_scheme(self, scheme: str) -> IdentityProvider | None:
+        """See `IdentityProviderStore.get_by_scheme`."""
+        if not is_identifier(scheme):
+            return None
+        with self._binding.call("find an identity provider"):
+            found = await self._providers.find_one({"_id": record_id(self._tenant, scheme)})
+        return None if found is None else await self._codec.provider(found)
+
+    async def save_identity_provider(self, provider: IdentityProvider, *, expected_revision: int | None = None) -> int:
+        """See `IdentityProviderStore.save_identity_provider`."""
+        check_identity_provider(provider, expected_revision)
+        fields = await self._codec.fields(provider)
+        return await self._writer.save(IdentityProviderFields, fields, what(provider.scheme), expected_revision)
+
+    async def delete_identity_provider(self, scheme: str) -> bool:
+        """See `IdentityProviderStore.delete_identity_provider`."""
+        if not is_identifier(scheme):
+            return False
+        with self._binding.call("delete an identity provider"):
+            result = await self._providers.delete_one({"_id": record_id(self._tenant, scheme)})
+        return result.deleted_count == 1
+
+    @property
+    def _providers(self) -> AsyncCollection[dict[str, Any]]:
+        providers = self._binding.collection(IdentityProviderFields)
+        return providers.with_options(read_preference=ReadPreference.PRIMARY_PREFERRED)

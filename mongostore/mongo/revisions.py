@@ -1,0 +1,129 @@
+"""Saves documents under revisions: a number is drawn from the tenant's counter, then one conditional write is made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from beanie import Document, Replace
+from beanie.exceptions import DocumentNotFound
+from beanie.odm.actions import wrap_with_actions
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.base import record_id
+from mongostore.mongo.documents.configuration import RevisedFields, StoredDocument
+from mongostore.mongo.documents.revisions import RevisionFields
+from mongostore.stores.configuration import already_exists, name_in_use, stale_revision
+from mongostore.tenancy import Tenant
+
+# Frozen: the key of the counter of all configuration.
+_COUNTER = "configuration"
+
+
+class RevisedWriter:
+    """Writes the documents of one tenant, each under a number that was never given before.
+
+    Writers may come in another order than their numbers, so nobody replaces a larger number by a smaller one: who was
+    overtaken draws again.
+    """
+
+    def __init__(self, binding: Binding, tenant: Tenant) -> None:
+        self._binding = binding
+        self._tenant = tenant
+
+    async def save(
+        self,
+        fields_class: type[RevisedFields],
+        fields: Mapping[str, Any],
+        what: str,
+        expected_revision: int | None,
+        *,
+        same: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Insert or replace a document with its hooks live; see `ClientStore.save_client`.
+
+        Args:
+            fields_class: the fields of which collection.
+            fields: the document's, all but its revision.
+            what: what is saved, for messages ("the client 'web'").
+            expected_revision: None, 0, or the revision to replace.
+            same: what a stored document must hold as well to be replaced: otherwise it is another kind of thing.
+
+        Raises:
+            AlreadyExists: it was to be new and is not, or another kind of thing has its name.
+            StaleRevision: it is at another revision, or gone.
+        """
+        document_class = await self._binding.document(fields_class)
+        same = same or {}
+        with self._binding.call(f"save {what}"):
+            beyond = 0
+            while True:
+                document = document_class(**fields, revision=await self._draw(beyond))
+                if await _write(document, expected_revision, same):
+                    return int(document.revision)
+                stored = await self._binding.collection(fields_class).find_one(
+                    {"_id": document.id}, ["revision", *same]
+                )
+                beyond = _revision_to_exceed(stored, what, expected_revision, same)
+
+    async def _draw(self, beyond: int) -> int:
+        """A number larger than all before it, and than `beyond`: a counter that was lost must not give them again."""
+        try:
+            return await self._increment(beyond)
+        except DuplicateKeyError:
+            # Two first writers: the other has made the counter.
+            return await self._increment(beyond)
+
+    async def _increment(self, beyond: int) -> int:
+        counter: Any = await self._binding.collection(RevisionFields).find_one_and_update(
+            {"_id": record_id(self._tenant, _COUNTER)},
+            [{"$set": {"tenant": self._tenant, "value": {"$add": [{"$max": ["$value", beyond]}, 1]}}}],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        return int(counter["value"])
+
+
+async def _write(document: Document, expected_revision: int | None, same: Mapping[str, Any]) -> bool:
+    """Write the document if what is stored allows it; False when it does not."""
+    revision: dict[str, Any] = {"$not": {"$gte": document.revision}}
+    if expected_revision:
+        revision["$eq"] = expected_revision
+    if expected_revision != 0 and await _replace(document, {"_id": document.id, "revision": revision, **same}):
+        return True
+    if expected_revision:
+        return False
+    try:
+        await document.insert()
+    except DuplicateKeyError:
+        return False
+    return True
+
+
+@wrap_with_actions(Replace)
+async def _replace(document: Document, condition: Mapping[str, Any]) -> bool:
+    # Beanie's own `replace` has no condition but the `_id`.
+    try:
+        await type(document).find_one(condition).replace_one(document)
+    except DocumentNotFound:
+        return False
+    return True
+
+
+def _revision_to_exceed(
+    stored: StoredDocument | None, what: str, expected_revision: int | None, same: Mapping[str, Any]
+) -> int:
+    """Tell what the next attempt of a refused writer has to exceed, or that there is none to make."""
+    if stored is None:
+        # It was there, or was not where one was expected: deleted meanwhile.
+        if expected_revision:
+            raise stale_revision(what, expected=expected_revision, actual=None)
+        return 0
+    if any(stored.get(name) != value for name, value in same.items()):
+        raise name_in_use(what)
+    if expected_revision == 0:
+        raise already_exists(what)
+    revision = stored.get("revision")
+    if expected_revision is not None and revision != expected_revision:
+        raise stale_revision(what, expected=expected_revision, actual=revision)
+    return int(revision or 0)

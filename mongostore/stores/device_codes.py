@@ -1,0 +1,97 @@
+"""Device authorization requests, found by their device code or by their user code (RFC 8628)."""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from mongostore.models import DeviceCode
+
+LABEL = "device_codes"
+
+
+class DeviceFlowStore(Protocol):
+    """The device authorization requests of one tenant.
+
+    A request is absent for reads, updates and consumption once it is expired (creation and lifetime) or consumed,
+    whether or not the record is physically gone. An expired one never blocks its codes. Neither code is stored: the
+    device code is hashed, the user code, which is short, with a key. Codes are compared byte for byte.
+    """
+
+    async def store_device_authorization(self, device_code: str, user_code: str, data: DeviceCode) -> None:
+        """Keep a new request under both of its codes.
+
+        Raises:
+            AlreadyExists: one of the codes is taken; draw new ones. Of two callers with the same code, one is told.
+            TypeError, ValueError: a code or the data can't be stored.
+            ConfigurationError: the index that keeps user codes unique is missing.
+            StorageUnavailable: no majority confirmed it in time.
+        """
+
+    async def find_by_user_code(self, user_code: str) -> DeviceCode | None:
+        """Look a request up for the user who typed the code.
+
+        Raises:
+            PayloadUnreadable, KeyUnavailable: the stored record can't be read.
+        """
+
+    async def find_by_device_code(self, device_code: str) -> DeviceCode | None:
+        """Look a request up for the device that polls. Raises as `find_by_user_code`."""
+
+    async def update_by_user_code(self, user_code: str, data: DeviceCode) -> None:
+        """Write down the user's answer. The record expires when it always would have, whatever `data` says.
+
+        Raises:
+            NotFound: there is no such request, or it has expired or been consumed: it is not brought back.
+            TypeError, ValueError: the data can't be stored.
+        """
+
+    async def remove_by_device_code(self, device_code: str) -> bool:
+        """Remove a request: True when there was one, expired and consumed ones included."""
+
+    async def consume_by_device_code(self, device_code: str) -> DeviceCode | None:
+        """Take a request that the user has answered: exactly one of any number of callers gets it.
+
+        Returns:
+            The request, or None when absent, expired, consumed, or not yet answered (`is_authorized`). A request that
+            was denied is answered as well: authorized for no scopes.
+
+        One atomic operation on every backend.
+        """
+
+    async def register_poll(self, device_code: str, interval: timedelta) -> bool:
+        """Note that the device polls, and tell whether it may (RFC 8628 §3.5).
+
+        Args:
+            device_code: whose poll; an unknown one is not slowed.
+            interval: what must lie between two polls. One that comes too early counts: the interval begins anew.
+
+        Returns:
+            False when it must be told slow_down.
+
+        One atomic operation on every backend: of polls at the same time, one is told True.
+        """
+
+
+def expiration_of(data: DeviceCode) -> datetime:
+    """When a request expires.
+
+    Raises:
+        ValueError: that is beyond the year 9999, or before the year 1.
+    """
+    try:
+        return data.creation_time + timedelta(seconds=data.lifetime)
+    except OverflowError as error:
+        raise ValueError("lifetime must end within the years 1 to 9999") from error
+
+
+def check_interval(interval: object) -> timedelta:
+    """Give the interval between polls back.
+
+    Raises:
+        TypeError: it is no duration.
+        ValueError: it is negative.
+    """
+    if not isinstance(interval, timedelta):
+        raise TypeError(f"interval must be a timedelta, not {type(interval).__name__}")
+    if interval < timedelta(0):
+        raise ValueError(f"interval must not be negative, but is {interval}")
+    return interval
