@@ -4,6 +4,7 @@ Begin with `MongoStore`, or `MemoryStore` without a database; models are in `mon
 """
 
 from mongostore.assembly import MemoryStore, MongoStore
+from mongostore.caching import CachingOptions
 from mongostore.errors import (
     AlreadyExists,
     ConfigurationError,
@@ -18,10 +19,13 @@ from mongostore.errors import (
 )
 from mongostore.options import StoreOptions
 from mongostore.protection.master_keys import LocalMasterKey, MasterKeyChain
+from mongostore.tenancy import DatabasePerTenant, SharedDatabase
 
 __all__ = [
     "AlreadyExists",
+    "CachingOptions",
     "ConfigurationError",
+    "DatabasePerTenant",
     "InvalidModel",
     "KeyUnavailable",
     "LocalMasterKey",
@@ -32,6 +36,7 @@ __all__ = [
     "MongostoreWarning",
     "NotFound",
     "PayloadUnreadable",
+    "SharedDatabase",
     "StaleRevision",
     "StorageUnavailable",
     "StoreOptions",

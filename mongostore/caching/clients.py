@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from mongostore.caching.caches import ConfigurationCaches
+from mongostore.caching.copies import own_copy
 from mongostore.models import Client
 from mongostore.models.identifiers import is_identifier
 from mongostore.stores.clients import ClientStore
@@ -21,9 +22,10 @@ class CachedClientStore:
         """See `ClientStore.find_client_by_id`."""
         if not is_identifier(client_id):
             return None
-        return await self._caches.clients.get(
+        client = await self._caches.clients.get(
             (self._tenant, client_id), lambda: self._store.find_client_by_id(client_id)
         )
+        return None if client is None else own_copy(client)
 
     async def find_enabled_client_by_id(self, client_id: str) -> Client | None:
         """See `ClientStore.find_enabled_client_by_id`."""
@@ -40,8 +42,9 @@ class CachedClientStore:
             return await self._store.save_client(client, expected_revision=expected_revision)
         finally:
             # After a failure too: a write that timed out may have happened.
-            if isinstance(client, Client):
-                self._caches.client_changed(self._tenant, client.client_id)
+            client_id = getattr(client, "client_id", None)
+            if is_identifier(client_id):
+                self._caches.client_changed(self._tenant, str(client_id))
 
     async def get_client_revision(self, client_id: str) -> int | None:
         """See `ClientStore.get_client_revision`."""
@@ -49,6 +52,8 @@ class CachedClientStore:
 
     async def delete_client(self, client_id: str) -> bool:
         """See `ClientStore.delete_client`."""
+        if not is_identifier(client_id):
+            return False
         try:
             return await self._store.delete_client(client_id)
         finally:

@@ -1,6 +1,7 @@
 """`IdentityProviderStore` in front of another one, from memory where it can."""
 
 from mongostore.caching.caches import ConfigurationCaches
+from mongostore.caching.copies import own_copy
 from mongostore.models import IdentityProvider, IdentityProviderName
 from mongostore.models.identifiers import is_identifier
 from mongostore.stores.identity_providers import IdentityProviderStore
@@ -24,9 +25,10 @@ class CachedIdentityProviderStore:
         """See `IdentityProviderStore.get_by_scheme`."""
         if not is_identifier(scheme):
             return None
-        return await self._caches.identity_providers.get(
+        provider = await self._caches.identity_providers.get(
             (self._tenant, scheme), lambda: self._store.get_by_scheme(scheme)
         )
+        return None if provider is None else own_copy(provider)
 
     async def save_identity_provider(self, provider: IdentityProvider, *, expected_revision: int | None = None) -> int:
         """See `IdentityProviderStore.save_identity_provider`."""
@@ -34,11 +36,14 @@ class CachedIdentityProviderStore:
             return await self._store.save_identity_provider(provider, expected_revision=expected_revision)
         finally:
             # After a failure too: a write that timed out may have happened.
-            if isinstance(provider, IdentityProvider):
-                self._caches.identity_provider_changed(self._tenant, provider.scheme)
+            scheme = getattr(provider, "scheme", None)
+            if is_identifier(scheme):
+                self._caches.identity_provider_changed(self._tenant, str(scheme))
 
     async def delete_identity_provider(self, scheme: str) -> bool:
         """See `IdentityProviderStore.delete_identity_provider`."""
+        if not is_identifier(scheme):
+            return False
         try:
             return await self._store.delete_identity_provider(scheme)
         finally:

@@ -40,7 +40,7 @@ class CachedResourceStore:
 
     async def get_all_resources(self) -> Resources:
         """See `ResourceStore.get_all_resources`."""
-        return (await self._snapshot()).everything
+        return (await self._snapshot()).everything()
 
     async def find_resources_by_scope(self, names: Iterable[str]) -> Resources:
         """See `ResourceStore.find_resources_by_scope`."""

@@ -126,7 +126,8 @@ class RefreshTokens:
 
     async def _second_use(self, old: GrantRecord, token: RefreshToken, grace: timedelta) -> Rotation:
         used = old.grant.consumed_time
-        in_grace = used is not None and self._clock.now() < used + grace
+        # Without a grace nothing is a retry, not even where this node's clock is behind that of the one that used it.
+        in_grace = bool(grace) and used is not None and self._clock.now() < used + grace
         if in_grace and old.successor_key and old.successor_handle and await self._records.make_live(old.successor_key):
             successor = await self._records.find(old.successor_key)
             if successor is None:

@@ -9,6 +9,7 @@ from mongostore.clock import Clock
 from mongostore.errors import AlreadyExists, NotFound
 from mongostore.models import QueryResult, ServerSideSession, SessionFilter, SessionQuery
 from mongostore.models.identifiers import is_identifier
+from mongostore.models.instants import cut_to_milliseconds
 from mongostore.models.sessions import check_session, check_session_filter
 from mongostore.protection.paging_tokens import PagingTokens
 from mongostore.stores.paging import Position
@@ -26,10 +27,13 @@ from mongostore.stores.sessions import (
     slid_expiry,
 )
 
+# What nobody can see any more is swept when the table has doubled since the last sweep.
+_SWEEP_FROM_ROWS = 1_000
+
 
 @dataclass(slots=True)
 class Row:
-    """An expired session, or one that may expire. `due_at`, `purge_at` and `claimed` are as in MongoDB."""
+    """A session, live or expired. `due_at`, `purge_at` and `claimed` are as in MongoDB."""
 
     session: ServerSideSession
     due_at: datetime | None
@@ -59,18 +63,20 @@ class MemoryServerSideSessionStore:
         self._grace = expiry_grace
         self._rows: dict[str, Row] = {}
         self._aside: list[Row] = []
+        self._sweep_at_rows = _SWEEP_FROM_ROWS
 
     async def create_session(self, session: ServerSideSession) -> None:
         """See `ServerSideSessionStore.create_session`."""
         check_session(session)
         now = self._clock.now()
-        self._sweep(now)
         found = self._rows.get(session.key)
-        if found is not None:
-            if found.is_live(now):
-                raise AlreadyExists("a session with this key exists already; make a new key")
+        if found is not None and found.is_live(now):
+            raise AlreadyExists("a session with this key exists already; make a new key")
+        if found is not None and not found.is_purged(now):
             self._aside.append(found)
         self._put(session)
+        if len(self._rows) >= self._sweep_at_rows:
+            self._sweep(now)
 
     async def get_session(self, key: str) -> ServerSideSession | None:
         """See `ServerSideSessionStore.get_session`."""
@@ -109,7 +115,7 @@ class MemoryServerSideSessionStore:
         row = self._live(key)
         if row is None:
             return None
-        session, now = row.session, self._clock.now()
+        session, now = row.session, cut_to_milliseconds(self._clock.now())
         expires = slid_expiry(session.renewed, session.expires, now) if session.expires else None
         if expires is not None:
             session = session.model_copy(update={"renewed": now, "expires": expires})
@@ -131,7 +137,7 @@ class MemoryServerSideSessionStore:
         check_count(count)
         check_lease(lease)
         now = self._clock.now()
-        self._sweep(now)
+        self._aside = [row for row in self._aside if not row.is_purged(now)]
         foremost = dict(self._rows)
         # What lies aside comes before what took its place, the oldest first.
         foremost.update((row.session.key, row) for row in sorted(self._aside, key=_expiry, reverse=True))
@@ -173,7 +179,7 @@ class MemoryServerSideSessionStore:
 
     def _sweep(self, now: datetime) -> None:
         self._rows = {key: row for key, row in self._rows.items() if not row.is_purged(now)}
-        self._aside = [row for row in self._aside if not row.is_purged(now)]
+        self._sweep_at_rows = max(_SWEEP_FROM_ROWS, 2 * len(self._rows))
 
 
 class _SortedSessions:

@@ -134,12 +134,7 @@ def check_session(session: ServerSideSession) -> None:
     check_identifier("subject_id", session.subject_id)
     check_identifier("session_id", session.session_id)
     if session.display_name is not None:
-        if not isinstance(session.display_name, str):
-            raise TypeError(f"display_name must be a str, not {type(session.display_name).__name__}")
-        if not is_encodable(session.display_name):
-            raise ValueError("display_name must be text that UTF-8 can encode (it has a lone surrogate)")
-        if len(session.display_name) > MAX_IDENTIFIER_LENGTH:
-            raise ValueError(f"display_name must not be longer than {MAX_IDENTIFIER_LENGTH:,} characters")
+        _check_display_name(session.display_name)
     for name in ("created", "renewed", "expires"):
         value = getattr(session, name)
         if value is None and name == "expires":
@@ -148,12 +143,7 @@ def check_session(session: ServerSideSession) -> None:
             raise TypeError(f"{name} must be an aware datetime, not {type(value).__name__}")
         if value.tzinfo is None:
             raise ValueError(f"{name} must be an aware datetime: it has no time zone")
-    if not isinstance(session.ticket, str | bytes):
-        raise TypeError(f"ticket must be a str or bytes, not {type(session.ticket).__name__}")
-    if not is_encodable(session.ticket):
-        raise ValueError("ticket must be text that UTF-8 can encode (it has a lone surrogate)")
-    if len(session.ticket.encode() if isinstance(session.ticket, str) else session.ticket) > MAX_DATA_BYTES:
-        raise ValueError(f"ticket must not exceed 1 MiB ({MAX_DATA_BYTES:,} bytes)")
+    _check_ticket(session.ticket)
 
 
 def check_session_filter(filter: SessionFilter | RemoveSessionsContext) -> None:  # noqa: A002  (the reference's word)
@@ -170,3 +160,21 @@ def check_session_filter(filter: SessionFilter | RemoveSessionsContext) -> None:
             check_filter_text(name, value)
     if filter.subject_id is None and filter.session_id is None:
         raise ValueError("no filter values: set subject_id, session_id or both")
+
+
+def _check_display_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"display_name must be a str, not {type(name).__name__}")
+    if not is_encodable(name):
+        raise ValueError("display_name must be text that UTF-8 can encode (it has a lone surrogate)")
+    if len(name) > MAX_IDENTIFIER_LENGTH:
+        raise ValueError(f"display_name must not be longer than {MAX_IDENTIFIER_LENGTH:,} characters")
+
+
+def _check_ticket(ticket: object) -> None:
+    if not isinstance(ticket, str | bytes):
+        raise TypeError(f"ticket must be a str or bytes, not {type(ticket).__name__}")
+    if not is_encodable(ticket):
+        raise ValueError("ticket must be text that UTF-8 can encode (it has a lone surrogate)")
+    if len(ticket.encode() if isinstance(ticket, str) else ticket) > MAX_DATA_BYTES:
+        raise ValueError(f"ticket must not exceed 1 MiB ({MAX_DATA_BYTES:,} bytes)")

@@ -1,9 +1,11 @@
 """The collections of one database under one prefix: what the MongoDB stores work on."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from beanie import Document, init_beanie
+from pymongo import ReadPreference
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -14,18 +16,30 @@ from mongostore.mongo.driver_errors import DriverCall
 
 
 class Binding:
-    """One database of a connection, as seen by the stores. Making one does no I/O."""
+    """One database of a connection, as seen by the stores. Making one does no I/O.
 
-    def __init__(self, connection: Connection, database: str, prefix: str = "") -> None:
-        """Args: an opened connection (by the time of first use), the database's name, the collections' prefix."""
+    Attributes:
+        connection: where the database is.
+        database_name: its name.
+        prefix: of the collections' names.
+        nouns: the fields of the collections that lie in this database.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        database: str,
+        prefix: str = "",
+        nouns: Sequence[type[StoredFields]] = DOCUMENTS,
+    ) -> None:
+        """Args: a connection, opened by the time of first use; the database, the collections' prefix, what lies there."""
         self.connection = connection
         self.database_name = database
         self.prefix = prefix
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what belongs to an earlier opening of the connection."""
+        self.nouns = tuple(nouns)
+        self._client: object = None
         self._collections: dict[type[StoredFields], AsyncCollection[dict[str, Any]]] = {}
+        self._preferred: dict[type[StoredFields], AsyncCollection[dict[str, Any]]] = {}
         self._documents: dict[type[StoredFields], type[Document]] = {}
         self._initialising = asyncio.Lock()
 
@@ -40,19 +54,40 @@ class Binding:
 
     def collection(self, fields: type[StoredFields]) -> AsyncCollection[dict[str, Any]]:
         """The driver's collection of a noun: the raw path, for operational records and for reads."""
+        if self._client is not self.connection.client:
+            self._forget()
         found = self._collections.get(fields)
         if found is None:
             found = self._collections[fields] = self.database[self.prefix + fields.label]
         return found
 
+    def preferred(self, fields: type[StoredFields]) -> AsyncCollection[dict[str, Any]]:
+        """The same, for reading configuration: while there is no primary, a secondary answers."""
+        if self._client is not self.connection.client:
+            self._forget()
+        found = self._preferred.get(fields)
+        if found is None:
+            found = self._preferred[fields] = self.collection(fields).with_options(
+                read_preference=ReadPreference.PRIMARY_PREFERRED
+            )
+        return found
+
     async def document(self, fields: type[StoredFields]) -> type[Document]:
         """The Beanie class of a noun in this database, its hooks live; indexes are never touched."""
+        if self._client is not self.connection.client:
+            self._forget()
         async with self._initialising:
-            if not self._documents:
-                documents = {each: bound_document(each, self.prefix) for each in DOCUMENTS}
+            if fields not in self._documents:
+                document = bound_document(fields, self.prefix)
                 with self.call("prepare the documents"):
-                    await init_beanie(
-                        database=self.database, document_models=list(documents.values()), skip_indexes=True
-                    )
-                self._documents = documents
+                    await init_beanie(database=self.database, document_models=[document], skip_indexes=True)
+                self._documents[fields] = document
         return self._documents[fields]
+
+    def _forget(self) -> None:
+        """Begin anew: the connection was opened again since, and everything belongs to the one before."""
+        self._client = self.connection.client
+        self._collections = {}
+        self._preferred = {}
+        self._documents = {}
+        self._initialising = asyncio.Lock()

@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from pymongo import ReadPreference
 from pymongo.asynchronous.collection import AsyncCollection
 
 from mongostore.errors import PayloadUnreadable
@@ -95,4 +94,4 @@ class MongoClientStore:
 
     @property
     def _clients(self) -> AsyncCollection[dict[str, Any]]:
-        return self._binding.collection(ClientFields).with_options(read_preference=ReadPreference.PRIMARY_PREFERRED)
+        return self._binding.preferred(ClientFields)

@@ -104,11 +104,12 @@ class Connection:
                 driver=DriverInfo("mongostore"),
             )
         except (PyMongoError, ValueError, TypeError) as error:
-            # Not chained: the driver's message may repeat a piece of the password.
-            raise ConfigurationError(
-                f"the MongoDB URI can't be used ({type(error).__name__}): it must be like "
-                "mongodb://user:password@host:27017/?replicaSet=rs0, with special characters percent-encoded"
-            ) from None
+            kind = type(error).__name__
+        # Raised out here: the driver's message may repeat a piece of the password, and would go along as the context.
+        raise ConfigurationError(
+            f"the MongoDB URI can't be used ({kind}): it must be like "
+            "mongodb://user:password@host:27017/?replicaSet=rs0, with special characters percent-encoded"
+        )
 
     def _hosts(self) -> str:
         if self._uri is not None:

@@ -1,6 +1,5 @@
 """`CorsPolicyService` on MongoDB: one command, answered from an index."""
 
-from pymongo import ReadPreference
 
 from mongostore.models.origins import normalize_origin
 from mongostore.mongo.binding import Binding
@@ -20,7 +19,7 @@ class MongoCorsPolicyService:
         wanted = normalize_origin(origin)
         if wanted is None:
             return False
-        clients = self._binding.collection(ClientFields).with_options(read_preference=ReadPreference.PRIMARY_PREFERRED)
+        clients = self._binding.preferred(ClientFields)
         query = {"tenant": self._tenant, "cors_origins": wanted, "enabled": True}
         with self._binding.call("check an origin"):
             # The index holds all that is asked for, so no document is read.

@@ -1,5 +1,6 @@
 """`DeviceFlowStore` on MongoDB. Each transition is one conditional write of one record."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -128,10 +129,7 @@ class MongoDeviceFlowStore:
             return
         with self._binding.call("read the indexes of the device codes"):
             indexes = await (await codes.list_indexes()).to_list()
-        if not any(
-            each["key"] == _BY_USER_CODE and each.get("unique") and "partialFilterExpression" not in each
-            for each in indexes
-        ):
+        if not any(_keeps_user_codes_unique(each) for each in indexes):
             raise ConfigurationError(
                 f"the index by_user_code of {codes.name} is missing in database {self._binding.database_name!r}, and "
                 "without it user codes are not unique: run 'python -m mongostore schema apply --uri … --database …'"
@@ -141,3 +139,9 @@ class MongoDeviceFlowStore:
     @property
     def _codes(self) -> AsyncCollection[dict[str, Any]]:
         return self._binding.collection(DeviceCodeFields)
+
+
+def _keeps_user_codes_unique(index: Mapping[str, Any]) -> bool:
+    """Whether an index does, for every record, whatever it is called; and can be hinted by its keys."""
+    ordered = list(index["key"].items()) == list(_BY_USER_CODE.items())
+    return ordered and index.get("unique", False) and not {"partialFilterExpression", "collation"} & index.keys()

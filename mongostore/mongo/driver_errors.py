@@ -6,6 +6,7 @@ from types import TracebackType
 
 import pymongo
 from bson.errors import BSONError
+from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import (
     ConnectionFailure,
     DocumentTooLarge,
@@ -55,6 +56,11 @@ def _translated(error: Exception, action: str, seconds: float, hosts: str) -> Mo
     if isinstance(error, InvalidOperation):
         return ConfigurationError(
             f"could not {action}: the connection to MongoDB at {hosts} is closed; open a new store"
+        )
+    if isinstance(error, DriverConfigurationError):
+        return ConfigurationError(
+            f"could not {action}: the driver can't use the connection to {hosts} as it is set up; "
+            "check the URI's options, and for mongodb+srv the host's DNS records"
         )
     if isinstance(error, WriteConcernError):
         return StorageUnavailable(

@@ -75,7 +75,9 @@ class ExpiredSessions:
         with self._binding.call("claim expired sessions"):
             while claimed < count:
                 others = due | {"_id": {"$nin": waiting}} if waiting else due
-                found = await self._sessions.find(others, _PLACE).sort("due_at", ASCENDING).limit(count - claimed).to_list()
+                found = (
+                    await self._sessions.find(others, _PLACE).sort("due_at", ASCENDING).limit(count - claimed).to_list()
+                )
                 if not found:
                     break
                 foremost = await self._foremost(found, now)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from pymongo import ReadPreference
 from pymongo.asynchronous.collection import AsyncCollection
 
 from mongostore.models import IdentityProvider, IdentityProviderName
@@ -62,5 +61,4 @@ class MongoIdentityProviderStore:
 
     @property
     def _providers(self) -> AsyncCollection[dict[str, Any]]:
-        providers = self._binding.collection(IdentityProviderFields)
-        return providers.with_options(read_preference=ReadPreference.PRIMARY_PREFERRED)
+        return self._binding.preferred(IdentityProviderFields)

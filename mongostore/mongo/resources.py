@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pymongo import ReadPreference
-
 from mongostore.models import ApiResource, ApiScope, IdentityResource, Resources
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
@@ -115,10 +113,8 @@ class MongoResourceStore:
         return await self._find(ApiResourceFields, query) if scopes else []
 
     async def _find(self, fields_class: type[RevisedFields], query: Mapping[str, Any]) -> Sequence[StoredDocument]:
-        collection = self._binding.collection(fields_class)
         with self._binding.call("find resources"):
-            preferred = collection.with_options(read_preference=ReadPreference.PRIMARY_PREFERRED)
-            return await preferred.find(query).to_list()
+            return await self._binding.preferred(fields_class).find(query).to_list()
 
     async def _save_scope(
         self, fields: dict[str, Any], kind: ScopeKind, what: str, expected_revision: int | None

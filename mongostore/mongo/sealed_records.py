@@ -9,7 +9,6 @@ from bson import Binary
 from pymongo import ASCENDING, UpdateOne
 
 from mongostore.mongo.binding import Binding
-from mongostore.mongo.documents import DOCUMENTS
 from mongostore.mongo.documents.base import StoredFields, natural_key, record_id
 from mongostore.mongo.documents.configuration import tenant_ids
 from mongostore.mongo.leases import Lease, Leases
@@ -30,7 +29,7 @@ class MongoSealedRecordStore:
         self._binding = binding
         self._leases = leases
         self._tenant = tenant
-        self._fields: Mapping[str, type[StoredFields]] = {each.label: each for each in DOCUMENTS if each.sealed_fields}
+        self._fields: Mapping[str, type[StoredFields]] = {each.label: each for each in binding.nouns if each.sealed_fields}
 
     @property
     def labels(self) -> Sequence[str]:

@@ -36,10 +36,12 @@ class SessionQueries:
         search = SessionSearch.of(query)
         if not search.possible:
             return no_sessions()
-        found = MatchingSessions(
-            self._binding.collection(SessionFields), self._codec.tenant, search, self._clock.now()
+        found = MatchingSessions(self._binding.collection(SessionFields), self._codec.tenant, search, self._clock.now())
+        action = (
+            "search every session for a part of a text (a prefix is found at once)"
+            if search.substring
+            else "list sessions"
         )
-        action = "search every session for a part of a text (a prefix is found at once)" if search.substring else "list sessions"
         with self._binding.call(action):
             page, token = await self._tokens.read_page(
                 found, search.scope(), query.results_token, page_size(query), backward=query.request_prior_results

@@ -1,6 +1,7 @@
 """`ServerSideSessionStore` on MongoDB: every operation on one session is one command."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -143,10 +144,8 @@ class MongoServerSideSessionStore:
         The expired one is laid aside first. A crash in between leaves it twice, and its logout is processed twice.
         """
         if expired["purge_at"] > now:
-            try:
+            with suppress(DuplicateKeyError):  # Somebody else is laying it aside, too; one of us takes its place.
                 await self._sessions.insert_one(self._codec.aside(expired))
-            except DuplicateKeyError:
-                pass  # Somebody else is laying it aside, too; one of us takes its place.
         this_one = {"_id": document["_id"], "payload": expired["payload"], "expires": {"$lte": now}}
         return (await self._sessions.replace_one(this_one, document, hint=BY_ID)).matched_count == 1
 

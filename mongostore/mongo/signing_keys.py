@@ -9,8 +9,8 @@ from pymongo.read_concern import ReadConcern
 
 from mongostore.clock import Clock
 from mongostore.models import SerializedKey
-from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.configuration import tenant_ids
 from mongostore.mongo.documents.signing_keys import (
     TOMBSTONE_LIFETIME,
     SigningKeyCodec,
@@ -18,6 +18,7 @@ from mongostore.mongo.documents.signing_keys import (
     generation_of,
     is_deleted,
 )
+from mongostore.mongo.persisted_grants import BY_ID
 from mongostore.stores.signing_keys import SigningKeySnapshot, check_signing_key, signing_key_exists
 
 _log = logging.getLogger("mongostore")
@@ -55,14 +56,16 @@ class MongoSigningKeyStore:
 
     async def delete_key(self, id: str) -> bool:  # noqa: A002 - the reference's name
         """See `SigningKeyStore.delete_key`."""
-        if not is_identifier(id):
-            return False
-        with self._binding.call("delete a signing key"):
-            result = await self._keys.update_one(
-                {"tenant": self._codec.tenant, "key_id": id, "purge_at": None},
-                {"$set": {"purge_at": self._clock.now() + TOMBSTONE_LIFETIME}, "$unset": {"payload": ""}},
-            )
-        return result.matched_count == 1
+        for found in await self._documents():
+            if found.get("key_id") == id and not is_deleted(found):
+                with self._binding.call("delete a signing key"):
+                    result = await self._keys.update_one(
+                        {"_id": found["_id"], "key_id": id, "purge_at": None},
+                        {"$set": {"purge_at": self._clock.now() + TOMBSTONE_LIFETIME}, "$unset": {"payload": ""}},
+                        hint=BY_ID,
+                    )
+                return result.matched_count == 1
+        return False
 
     async def read(self) -> SigningKeySnapshot:
         """See `SigningKeyRecords.read`."""
@@ -83,7 +86,7 @@ class MongoSigningKeyStore:
 
     async def _documents(self) -> list[dict[str, Any]]:
         with self._binding.call("read the signing keys"):
-            found = await self._keys.find({"tenant": self._codec.tenant}).to_list()
+            found = await self._keys.find({"_id": tenant_ids(self._codec.tenant)}).to_list()
         return sorted(found, key=generation_of)
 
     @property

@@ -9,7 +9,6 @@ from pymongo.errors import DuplicateKeyError
 
 from mongostore.clock import Clock
 from mongostore.mongo.binding import Binding
-from mongostore.mongo.documents import DOCUMENTS
 from mongostore.mongo.documents.base import StoredFields, record_id
 from mongostore.mongo.documents.data_keys import DataKeyFields
 from mongostore.mongo.documents.leases import LeaseFields
@@ -71,7 +70,7 @@ async def remove_records(binding: Binding, tenant: Tenant, on_progress: Callable
     # Every `_id` of the tenant, and none of another's: no slug holds `|`, and `}` is the character behind it.
     of_tenant = {"_id": {"$gte": record_id(tenant, ""), "$lt": f"{tenant}" + "}"}}
     removed = 0
-    for fields in DOCUMENTS:
+    for fields in binding.nouns:
         if fields not in _KEPT:
             removed += await _remove_from(binding, fields, of_tenant, on_progress)
     return removed

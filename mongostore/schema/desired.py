@@ -1,6 +1,6 @@
 """What the database should look like: derived from the documents' own declarations, so nothing is said twice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +26,17 @@ class DesiredCollection:
     indexes: Mapping[str, Mapping[str, Any]]
 
 
-def desired_collections(prefix: str = "") -> tuple[DesiredCollection, ...]:
-    """Every collection, its name under the prefix, in the order of `DOCUMENTS`."""
+def desired_collections(
+    prefix: str = "", nouns: Sequence[type[StoredFields]] = DOCUMENTS
+) -> tuple[DesiredCollection, ...]:
+    """The collections of these nouns, their names under the prefix, in the given order."""
     return tuple(
         DesiredCollection(
             name=prefix + fields.label,
             validator=validator_of(fields),
             indexes={index.document["name"]: index.document for index in fields.indexes},
         )
-        for fields in DOCUMENTS
+        for fields in nouns
     )
 
 

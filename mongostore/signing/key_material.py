@@ -52,7 +52,8 @@ class ValidationKey:
 
     def public_jwk(self) -> dict[str, Any]:
         """As a JWK (RFC 7517): kty, use, alg, kid and the public numbers; with a certificate also x5c and x5t#S256."""
-        jwk = {"kid": self.key_id, "alg": self.algorithm, "use": "sig", **_public_members(self.public_key)}
+        jwk: dict[str, Any] = {"kid": self.key_id, "alg": self.algorithm, "use": "sig"}
+        jwk |= _public_members(self.public_key)
         if self.certificate is not None:
             digest = x509.load_der_x509_certificate(self.certificate).fingerprint(hashes.SHA256())
             jwk |= {"x5c": [base64.b64encode(self.certificate).decode()], "x5t#S256": _base64url(digest)}
@@ -134,8 +135,7 @@ def parse(key: SerializedKey) -> SigningCredentials:
         private_key = _private_key(key.algorithm, jwk)
         certificate = base64.b64decode(jwk["x5c"][0], validate=True) if key.is_x509_certificate else None
         is_certified = (
-            certificate is None
-            or x509.load_der_x509_certificate(certificate).public_key() == private_key.public_key()
+            certificate is None or x509.load_der_x509_certificate(certificate).public_key() == private_key.public_key()
         )
     except (ValueError, TypeError, LookupError):
         # Not chained: the cause may quote the data.

@@ -70,6 +70,13 @@ class SigningOptions:
             _check_duration(name, getattr(self, name), zero_allowed=name in _NOT_NEGATIVE)
         if self.rotation_interval <= self.propagation_time:
             raise ValueError("rotation_interval must be longer than propagation_time: a new key is announced before")
+        self._check_algorithms()
+        if isinstance(self.rsa_key_size, bool) or not isinstance(self.rsa_key_size, int):
+            raise TypeError(f"rsa_key_size must be an int, not {type(self.rsa_key_size).__name__}")
+        if not _SMALLEST_RSA_KEY <= self.rsa_key_size <= _LARGEST_RSA_KEY:
+            raise ValueError(f"rsa_key_size must be {_SMALLEST_RSA_KEY} to {_LARGEST_RSA_KEY}, not {self.rsa_key_size}")
+
+    def _check_algorithms(self) -> None:
         for name in ("signing_algorithms", "certificate_algorithms"):
             object.__setattr__(self, name, _algorithm_names(name, getattr(self, name)))
         if not self.signing_algorithms:
@@ -77,10 +84,6 @@ class SigningOptions:
         for name in self.certificate_algorithms:
             if name not in self.signing_algorithms or name not in RSA_ALGORITHMS:
                 raise ValueError(f"certificate_algorithms may hold RSA algorithms of signing_algorithms, not {name}")
-        if isinstance(self.rsa_key_size, bool) or not isinstance(self.rsa_key_size, int):
-            raise TypeError(f"rsa_key_size must be an int, not {type(self.rsa_key_size).__name__}")
-        if not _SMALLEST_RSA_KEY <= self.rsa_key_size <= _LARGEST_RSA_KEY:
-            raise ValueError(f"rsa_key_size must be {_SMALLEST_RSA_KEY} to {_LARGEST_RSA_KEY}, not {self.rsa_key_size}")
 
     @property
     def retirement_age(self) -> timedelta:

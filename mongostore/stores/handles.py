@@ -1,4 +1,4 @@
-"""What stores find by a secret text: codes, message ids, replay handles. They keep a hash of it, so it may be of any length."""
+"""What stores find by a secret text: codes, message ids, replay handles. Only a hash is kept, so it may be of any length."""
 
 import hashlib
 

@@ -5,15 +5,21 @@ from typing import Any
 
 from mongostore.grants.handles import grant_key, new_handle
 from mongostore.models import (
+    AuthenticationTicket,
     AuthorizationCode,
+    BackChannelAuthenticationRequest,
     Claim,
     Client,
     Consent,
+    DeviceCode,
     PersistedGrant,
     PersistedGrantType,
     Principal,
+    PushedAuthorizationRequest,
     RefreshToken,
     Secret,
+    SerializedKey,
+    ServerSideSession,
     Token,
 )
 
@@ -124,6 +130,103 @@ def a_consent(subject_id: str = "alice", client_id: str = "web", **values: Any) 
             "client_id": client_id,
             "scopes": ["openid", "profile"],
             "creation_time": datetime.now(UTC),
+            **values,
+        }
+    )
+
+
+def a_serialized_key(key_id: str = "k1", **values: Any) -> SerializedKey:
+    """A signing key as it is stored, made at the start of 2030; its data are no real key."""
+    return SerializedKey(
+        **{
+            "id": key_id,
+            "created": datetime(2030, 1, 1, tzinfo=UTC),
+            "algorithm": "ES256",
+            "data": "data",
+            **values,
+        }
+    )
+
+
+def a_device_code(**values: Any) -> DeviceCode:
+    """A device's request that no user has answered yet; it lives for an hour from now."""
+    return DeviceCode(
+        **{
+            "creation_time": datetime.now(UTC),
+            "lifetime": LIFETIME_SECONDS,
+            "client_id": "tv",
+            "description": "the one in the kitchen",
+            "is_open_id": True,
+            "requested_scopes": ["openid", "profile"],
+            **values,
+        }
+    )
+
+
+def an_answered_device_code(subject_id: str = "alice", **values: Any) -> DeviceCode:
+    """The same, authorized by its user."""
+    answer = {"is_authorized": True, "subject": a_principal(subject_id), "authorized_scopes": ["openid"]}
+    return a_device_code(**{**answer, "session_id": "s1", **values})
+
+
+def a_pushed_request(reference_value_hash: str = "hash", **values: Any) -> PushedAuthorizationRequest:
+    """Pushed parameters that live for an hour from now."""
+    return PushedAuthorizationRequest(
+        **{
+            "reference_value_hash": reference_value_hash,
+            "expires_at_utc": datetime.now(UTC) + timedelta(seconds=LIFETIME_SECONDS),
+            "parameters": {"client_id": ["web"], "scope": ["openid profile"], "resource": ["urn:a", "urn:b"]},
+            **values,
+        }
+    )
+
+
+def a_backchannel_request(subject_id: str = "alice", **values: Any) -> BackChannelAuthenticationRequest:
+    """A request that its user has not answered yet; it lives for an hour from now."""
+    return BackChannelAuthenticationRequest(
+        **{
+            "creation_time": datetime.now(UTC),
+            "lifetime": LIFETIME_SECONDS,
+            "client_id": "bank",
+            "subject": a_principal(subject_id, session_id=None),
+            "requested_scopes": ["openid", "payments"],
+            "binding_message": "W4SCT",
+            **values,
+        }
+    )
+
+
+def a_session(key: str | None = None, **values: Any) -> ServerSideSession:
+    """A session with a ticket of the server's own that lives for an hour from now, under a random key."""
+    now = datetime.now(UTC)
+    return ServerSideSession(
+        **{
+            "key": key or new_handle(),
+            "scheme": "cookie",
+            "subject_id": "alice",
+            "session_id": "s1",
+            "display_name": "Alice Adams",
+            "created": now,
+            "renewed": now,
+            "expires": now + timedelta(seconds=LIFETIME_SECONDS),
+            "ticket": "opaque",
+            **values,
+        }
+    )
+
+
+def a_ticket(subject_id: str = "alice", session_id: str = "s1", **values: Any) -> AuthenticationTicket:
+    """A sign-in to one client that lasts for an hour from now."""
+    now = datetime.now(UTC)
+    return AuthenticationTicket(
+        **{
+            "scheme": "cookie",
+            "principal": a_principal(subject_id, session_id),
+            "issued": now,
+            "expires": now + timedelta(seconds=LIFETIME_SECONDS),
+            "issuer": "https://id.example.com",
+            "client_ids": ["web"],
+            "items": {"returnUrl": "/"},
             **values,
         }
     )

@@ -16,6 +16,7 @@ from mongostore.schema import apply_schema
 from mongostore.testing import FakeClock
 
 LIMIT = timedelta(seconds=10)
+MASTER_KEY = LocalMasterKey.generate()
 
 
 class Wire(CommandListener):
@@ -76,7 +77,7 @@ def open_store(mongo_uri: str, wire: Wire) -> Callable[[str], AbstractAsyncConte
     async def opened(database: str) -> AsyncIterator[MongoStore]:
         async with (
             AsyncMongoClient(mongo_uri, event_listeners=[wire]) as client,
-            MongoStore(client, database=database, master_key=LocalMasterKey.generate(), clock=FakeClock()) as store,
+            MongoStore(client, database=database, master_key=MASTER_KEY, clock=FakeClock()) as store,
         ):
             yield store
 

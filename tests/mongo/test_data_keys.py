@@ -27,6 +27,7 @@ VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "key_ring.json").re
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 LIMIT = timedelta(seconds=5)
 PLACE = Context("default", "grants", "id", "payload")
+ONCE = {"times": 1}
 
 
 def a_record(generation: int = 1, tenant: str = "default", **values) -> DataKeyRecord:
@@ -46,8 +47,8 @@ def a_record(generation: int = 1, tenant: str = "default", **values) -> DataKeyR
     )
 
 
-async def mongo_store(uri: str, database: str) -> AsyncIterator[MongoDataKeyStore]:
-    connection = Connection(uri, operation_timeout=LIMIT, server_selection_timeout=LIMIT)
+async def mongo_store(uri: str, database: str, limit: timedelta = LIMIT) -> AsyncIterator[MongoDataKeyStore]:
+    connection = Connection(uri, operation_timeout=limit, server_selection_timeout=limit)
     await connection.open()
     yield MongoDataKeyStore(Binding(connection, database))
     await connection.close()
@@ -134,7 +135,7 @@ async def on_mongo(mongo_uri, database_name) -> AsyncIterator[MongoDataKeyStore]
 
 async def test_ring_of_the_vectors_opens(on_mongo, mongo_connection, database_name):
     """A ring that any version stored is read for ever: its data key, its key for hashes, its tombstone."""
-    documents = json_util.loads(json.dumps(VECTOR["documents"]), json_util.JSONOptions(tz_aware=True))
+    documents = json_util.loads(json.dumps(VECTOR["documents"]))
     mongo_connection[database_name]["data_keys"].insert_many(documents)
     ring = KeyRing(on_mongo, LocalMasterKey.from_text(VECTOR["master_key"]), FakeClock())
     sealed = VECTOR["sealed"]
@@ -149,7 +150,7 @@ async def test_ring_of_the_vectors_opens(on_mongo, mongo_connection, database_na
 
 async def test_records_are_stored_as_in_the_vectors(on_mongo, mongo_connection, database_name):
     """Names and types of the stored fields are frozen."""
-    documents = json_util.loads(json.dumps(VECTOR["documents"]), json_util.JSONOptions(tz_aware=True))
+    documents = json_util.loads(json.dumps(VECTOR["documents"]))
     collection = mongo_connection[database_name]["data_keys"]
     collection.insert_many(documents)
     before = list(collection.find({}, sort=[("_id", 1)]))
@@ -182,32 +183,37 @@ async def faulty(faulty_server, database_name) -> AsyncIterator[tuple]:
     """A ring on that server, and what makes its next commands fail."""
     with MongoClient(faulty_server.uri) as connection:
 
-        def fail(times: int, **how) -> None:
-            connection.admin.command("configureFailPoint", "failCommand", mode={"times": times}, data=how)
+        def fail(mode: str | dict, **how) -> None:
+            # By name, so that the server's own commands and this fixture's go through.
+            data = {"appName": "faulty", **how}
+            connection.admin.command("configureFailPoint", "failCommand", mode=mode, data=data)
 
-        async for store in mongo_store(faulty_server.uri, database_name):
+        # The driver repeats a command for as long as its time lasts.
+        limit = timedelta(milliseconds=500)
+        async for store in mongo_store(f"{faulty_server.uri}&appName=faulty", database_name, limit):
             ring = KeyRing(store, LocalMasterKey.generate(), FakeClock())
             yield ring, store, fail
             await ring.close()
-        connection.admin.command("configureFailPoint", "failCommand", mode="off")
+        fail("off")
 
 
 async def test_insert_that_a_majority_did_not_confirm_is_read_again(faulty):
     """The key was stored all the same: what is read back seals, and no second one is made."""
     ring, store, fail = faulty
     unconfirmed = {"code": 64, "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}
-    fail(1, failCommands=["insert"], writeConcernError=unconfirmed)
+    fail(ONCE, failCommands=["insert"], writeConcernError=unconfirmed)
     sealed = await SealingProtector(ring).seal(b"x", PLACE)
     assert [record.key_id for record in await store.load("default")] == [sealed.key_id]
 
 
 async def test_insert_that_did_not_arrive_seals_nothing(faulty):
-    """Neither the insert nor its retry gets through: the seal fails, and the next one makes the key."""
+    """Neither the insert nor a retry gets through: the seal fails, and the next one makes the key."""
     ring, store, fail = faulty
     protector = SealingProtector(ring)
-    fail(2, failCommands=["insert"], closeConnection=True)
+    fail("alwaysOn", failCommands=["insert"], closeConnection=True)
     with pytest.raises(StorageUnavailable):
         await protector.seal(b"x", PLACE)
+    fail("off")
     assert await store.load("default") == []
     sealed = await protector.seal(b"x", PLACE)
     assert [record.key_id for record in await store.load("default")] == [sealed.key_id]
@@ -216,7 +222,7 @@ async def test_insert_that_did_not_arrive_seals_nothing(faulty):
 async def test_insert_whose_connection_broke_once_makes_one_key(faulty):
     """The driver's own retry is not taken for another node's key."""
     ring, store, fail = faulty
-    fail(1, failCommands=["insert"], closeConnection=True)
+    fail(ONCE, failCommands=["insert"], closeConnection=True)
     sealed = await SealingProtector(ring).seal(b"x", PLACE)
     assert [record.key_id for record in await store.load("default")] == [sealed.key_id]
 
@@ -229,12 +235,13 @@ async def test_key_that_can_not_be_read_back_does_not_seal(faulty):
 
     async def insert_then_fail(record):
         inserted = await MongoDataKeyStore.insert(store, record)
-        fail(2, failCommands=["find"], closeConnection=True)
+        fail("alwaysOn", failCommands=["find"], closeConnection=True)
         return inserted
 
     store.insert = insert_then_fail
     with pytest.raises(StorageUnavailable):
         await protector.seal(b"x", PLACE)
+    fail("off")
     del store.insert
     sealed = await protector.seal(b"x", PLACE)
     assert [record.key_id for record in await store.load("default")] == [sealed.key_id]
@@ -245,7 +252,7 @@ async def test_destroy_whose_answer_was_lost_is_repeated(faulty):
     ring, store, fail = faulty
     await SealingProtector(ring).seal(b"x", PLACE)
     unconfirmed = {"code": 64, "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}
-    fail(1, failCommands=["update"], writeConcernError=unconfirmed)
+    fail(ONCE, failCommands=["update"], writeConcernError=unconfirmed)
     with pytest.raises(StorageUnavailable):
         await ring.destroy("default")
     await ring.destroy("default")

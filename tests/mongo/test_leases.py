@@ -207,10 +207,12 @@ async def test_hold_waits(leases):
 
 
 async def test_a_lost_lease_cancels_the_block(leases, binding):
-    """When somebody else has the lease, the block is stopped where it is, and the caller told."""
+    """When somebody else has the lease, the next renewal stops the block where it is, and the caller is told."""
     stopped = False
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
     with pytest.raises(StorageUnavailable, match="'job' was lost"):  # noqa: PT012 - the block is the subject
-        async with leases.hold("job", SHORT):
+        async with leases.hold("job", timedelta(seconds=6)):
             await binding.collection(LeaseFields).update_one({}, {"$set": {"owner": "another"}, "$inc": {"fence": 1}})
             try:
                 await asyncio.sleep(10)
@@ -218,6 +220,7 @@ async def test_a_lost_lease_cancels_the_block(leases, binding):
                 stopped = True
                 raise
     assert stopped
+    assert loop.time() - begun < 4, "the renewal was refused after two seconds, long before the lease's end"
     assert (await binding.collection(LeaseFields).find_one())["owner"] == "another"
 
 

@@ -12,6 +12,9 @@ from mongostore.mongo.documents.pushed_requests import PushedRequestFields
 from mongostore.mongo.documents.replay import ReplayFields
 from mongostore.mongo.documents.resources import ApiResourceFields, ScopeFields
 from mongostore.mongo.documents.revisions import RevisionFields
+from mongostore.mongo.documents.sessions import SessionFields
+from mongostore.mongo.documents.signing_keys import SigningKeyFields
+from mongostore.mongo.documents.tenants import TenantFields
 
 DOCUMENTS: tuple[type[StoredFields], ...] = (
     ApiResourceFields,
@@ -26,4 +29,7 @@ DOCUMENTS: tuple[type[StoredFields], ...] = (
     ReplayFields,
     RevisionFields,
     ScopeFields,
+    SessionFields,
+    SigningKeyFields,
+    TenantFields,
 )

@@ -19,7 +19,8 @@ class StoredFields(BaseModel):
     Attributes:
         label: the noun's frozen name: the collection's name without prefix, and part of the associated data.
         indexes: the desired indexes, by name.
-        sealed_fields: the fields that may only hold envelopes.
+        sealed_fields: the fields that may only hold envelopes, each sealed for `Context(tenant, label,
+            natural_key(_id), field)`: so re-encryption can open and seal them anew, whatever the noun.
         id: `tenant|natural key`.
     """
 

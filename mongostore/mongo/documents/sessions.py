@@ -72,6 +72,11 @@ class SessionFields(StoredFields):
     superseded: str | None = None
     payload: Sealed
 
+    @classmethod
+    def sealed_to(cls, stored_id: str) -> str:
+        """See `StoredFields.sealed_to`: to the hashed key, so that a session can be laid aside as it is."""
+        return natural_key(stored_id).partition("|")[0]
+
 
 class SessionCodec:
     """Turns sessions of one tenant into documents and back: the only place where their payloads are sealed and opened."""
@@ -117,7 +122,7 @@ class SessionCodec:
         """
         key = session.key.encode()
         plaintext = len(key).to_bytes(_LENGTH_BYTES, "big") + key + pack(session.ticket)
-        return Binary(await self._protector.seal(plaintext, self._context(hashed_session_key(session.key))))
+        return Binary(await self._protector.seal(plaintext, self._context(self.id(session.key))))
 
     async def session(self, document: dict[str, Any]) -> ServerSideSession:
         """What a stored document says.
@@ -126,7 +131,7 @@ class SessionCodec:
             PayloadUnreadable: it is damaged, or its payload belongs elsewhere.
             KeyUnavailable: the data key that sealed it is missing.
         """
-        plaintext = await self._protector.open(document.get("payload", b""), self._context(hashed_key(document)))
+        plaintext = await self._protector.open(document.get("payload", b""), self._context(document["_id"]))
         key_ends = _LENGTH_BYTES + int.from_bytes(plaintext[:_LENGTH_BYTES], "big")
         try:
             return ServerSideSession(
@@ -176,14 +181,13 @@ class SessionCodec:
         digest = hashlib.sha256(document["payload"]).hexdigest().upper()
         return document | {"_id": f"{document['_id']}|{digest}", "superseded": hashed_key(document)}
 
-    def _context(self, hashed: str) -> Context:
-        # A session that lies aside stays sealed to its key's place.
-        return Context(self.tenant, SessionFields.label, hashed, "payload")
+    def _context(self, stored_id: str) -> Context:
+        return Context(self.tenant, SessionFields.label, SessionFields.sealed_to(stored_id), "payload")
 
 
 def hashed_key(document: dict[str, Any]) -> str:
     """The hashed key of a stored session, wherever it lies."""
-    return natural_key(document["_id"]).partition("|")[0]
+    return SessionFields.sealed_to(document["_id"])
 
 
 def not_expired(now: datetime) -> dict[str, Any]:

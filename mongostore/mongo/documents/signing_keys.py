@@ -12,7 +12,6 @@ from mongostore.models.base import from_payload, to_payload
 from mongostore.mongo.documents.base import (
     StoredFields,
     expiry_index,
-    index,
     natural_key,
     record_id,
     without_nulls,
@@ -43,7 +42,7 @@ class SigningKeyFields(StoredFields):
 
     label: ClassVar[str] = "signing_keys"
     sealed_fields: ClassVar[tuple[str, ...]] = ("payload",)
-    indexes: ClassVar[tuple[IndexModel, ...]] = (index("by_key_id", "tenant", "key_id"), expiry_index())
+    indexes: ClassVar[tuple[IndexModel, ...]] = (expiry_index(),)
 
     key_id: str
     algorithm: str

@@ -1,0 +1,133 @@
+"""`MemoryStore`: a deployment without a database."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, cast
+
+from mongostore.assembly.admission import Admission, admitted
+from mongostore.assembly.stores import Backend, Stores
+from mongostore.assembly.tenants import OnProgress, Tenants
+from mongostore.caching import CachingOptions, ConfigurationCaches
+from mongostore.clock import Clock, SystemClock
+from mongostore.memory.clients import MemoryClientStore
+from mongostore.memory.cors import MemoryCorsPolicyService
+from mongostore.memory.data_keys import MemoryDataKeyStore
+from mongostore.memory.device_codes import MemoryDeviceFlowStore
+from mongostore.memory.grant_records import MemoryGrantRecordStore
+from mongostore.memory.grant_table import GrantTable
+from mongostore.memory.identity_providers import MemoryIdentityProviderStore
+from mongostore.memory.leases import MemoryLeases
+from mongostore.memory.messages import MemoryMessageStore
+from mongostore.memory.persisted_grants import MemoryPersistedGrantStore
+from mongostore.memory.pushed_requests import MemoryPushedAuthorizationRequestStore
+from mongostore.memory.replay import MemoryReplayCache
+from mongostore.memory.resources import MemoryResourceStore
+from mongostore.memory.revisions import MemoryRevisions
+from mongostore.memory.sessions import MemoryServerSideSessionStore
+from mongostore.memory.signing_keys import MemorySigningKeyStore
+from mongostore.memory.tenants import MemoryTenantRegistry
+from mongostore.options import StoreOptions
+from mongostore.protection.key_ring import KeyRing
+from mongostore.protection.key_ring_service import KeyRingService
+from mongostore.protection.master_keys import LocalMasterKey
+from mongostore.protection.paging_tokens import PagingTokens
+from mongostore.protection.protector import SealingProtector
+from mongostore.tenancy import DEFAULT_TENANT, Tenant
+from mongostore.tenancy import tenant as checked_tenant
+
+
+class MemoryStore(Stores):
+    """The same attributes and semantics without a database: for development and tests. What it holds dies with it."""
+
+    def __init__(self, *, options: StoreOptions | None = None, clock: Clock | None = None) -> None:
+        """Args: how the store behaves, and what tells the time."""
+        clock = clock or SystemClock()
+        self._options = options = options or StoreOptions()
+        self._key_ring = KeyRing(MemoryDataKeyStore(), LocalMasterKey.generate(), clock, policy=options.key_rotation)
+        # Memory needs no cache in front of it; the attribute is here so that either store can be used.
+        self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
+        registry = MemoryTenantRegistry()
+        self._admission = Admission(registry, options.tenancy, registry.register, clock)
+        self.tenants = Tenants(registry, options.tenancy, _nothing_to_prepare, self._remove_tenant, self._admission)
+        self._of_tenants: dict[Tenant, Stores] = {}
+        super().__init__(self._backend(DEFAULT_TENANT, clock), clock, options)
+
+    def for_tenant(self, slug: str) -> Stores:
+        """The same attributes, bound to a tenant; see `MongoStore.for_tenant`."""
+        tenant = checked_tenant(slug)
+        self._options.tenancy.database("main", tenant)
+        return self if tenant == DEFAULT_TENANT else cast("Stores", _OfTenant(self._stores_of, tenant))
+
+    async def open(self) -> None:
+        """Nothing to do: here so that either store can be used."""
+
+    async def close(self) -> None:
+        """Stop what the key ring does in the background."""
+        await self._key_ring.close()
+
+    async def __aenter__(self) -> Self:
+        """Open the store."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        await self.close()
+
+    def _stores_of(self, tenant: Tenant) -> Stores:
+        stores = self._of_tenants.get(tenant)
+        if stores is None:
+            stores = Stores(self._backend(tenant, self.clock), self.clock, self._options)
+            self._of_tenants[tenant] = stores
+        return stores
+
+    def _backend(self, tenant: Tenant, clock: Clock) -> Backend:
+        options = self._options
+        table = GrantTable(clock, options.consumed_retention)
+        revisions = MemoryRevisions()
+        clients = MemoryClientStore(revisions)
+        tokens = PagingTokens(tenant, SealingProtector(self._key_ring))
+        stores: dict[str, Any] = {
+            "clients": clients,
+            "resources": MemoryResourceStore(revisions),
+            "cors_policy": MemoryCorsPolicyService(clients),
+            "identity_providers": MemoryIdentityProviderStore(revisions),
+            "persisted_grants": MemoryPersistedGrantStore(table),
+            "grant_records": MemoryGrantRecordStore(table),
+            "device_flow": MemoryDeviceFlowStore(clock, options.consumed_retention),
+            "pushed_authorization_requests": MemoryPushedAuthorizationRequestStore(clock, options.consumed_retention),
+            "messages": MemoryMessageStore(clock, options.message_lifetime),
+            "consent_messages": MemoryMessageStore(clock, options.message_lifetime),
+            "replay_cache": MemoryReplayCache(clock),
+            "server_side_sessions": MemoryServerSideSessionStore(tokens, clock, options.session_expiry_grace),
+            "leases": MemoryLeases(),
+            "signing_keys": MemorySigningKeyStore(),
+            "key_ring": KeyRingService(self._key_ring, tenant),
+        }
+        if tenant == DEFAULT_TENANT:
+            return Backend(**stores)
+
+        async def admit() -> None:
+            await self._admission.admit(tenant)
+
+        return Backend(**{name: admitted(store, admit) for name, store in stores.items()})
+
+    async def _remove_tenant(self, tenant: Tenant, _on_progress: OnProgress) -> int:
+        self._of_tenants.pop(tenant, None)
+        return 0
+
+
+class _OfTenant:
+    """A tenant's stores as they are at the moment of use: after a deletion, empty ones."""
+
+    def __init__(self, stores_of: Callable[[Tenant], Stores], tenant: Tenant) -> None:
+        self._stores_of = stores_of
+        self._tenant = tenant
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stores_of(self._tenant), name)
+
+
+async def _nothing_to_prepare(_tenant: Tenant) -> None:
+    """Memory has no schema."""

@@ -1,0 +1,134 @@
+"""The stores of one tenant on MongoDB."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mongostore.assembly.admission import Admit, admitted
+from mongostore.assembly.stores import Backend
+from mongostore.caching import (
+    CachedClientStore,
+    CachedCorsPolicyService,
+    CachedIdentityProviderStore,
+    CachedResourceStore,
+    ConfigurationCaches,
+)
+from mongostore.clock import Clock
+from mongostore.mongo.clients import MongoClientStore
+from mongostore.mongo.cors import MongoCorsPolicyService
+from mongostore.mongo.databases import Databases
+from mongostore.mongo.device_codes import MongoDeviceFlowStore
+from mongostore.mongo.documents.device_codes import DeviceCodeCodec
+from mongostore.mongo.documents.grants import GrantCodec
+from mongostore.mongo.documents.messages import MessageCodec
+from mongostore.mongo.documents.pushed_requests import PushedRequestCodec
+from mongostore.mongo.documents.sessions import SessionCodec
+from mongostore.mongo.documents.signing_keys import SigningKeyCodec
+from mongostore.mongo.grant_records import MongoGrantRecordStore
+from mongostore.mongo.identity_providers import MongoIdentityProviderStore
+from mongostore.mongo.leases import Leases
+from mongostore.mongo.messages import MongoMessageStore
+from mongostore.mongo.persisted_grants import MongoPersistedGrantStore
+from mongostore.mongo.pushed_requests import MongoPushedAuthorizationRequestStore
+from mongostore.mongo.replay import MongoReplayCache
+from mongostore.mongo.resources import MongoResourceStore
+from mongostore.mongo.sealed_records import MongoSealedRecordStore
+from mongostore.mongo.sessions import MongoServerSideSessionStore
+from mongostore.mongo.signing_keys import MongoSigningKeyStore
+from mongostore.options import StoreOptions
+from mongostore.protection.key_ring import KeyRing
+from mongostore.protection.key_ring_service import KeyRingService
+from mongostore.protection.paging_tokens import PagingTokens
+from mongostore.protection.protector import SealingProtector
+from mongostore.stores.messages import MessageKind
+from mongostore.tenancy import Tenant
+
+
+class MongoBackends:
+    """Makes the stores of any tenant of a deployment."""
+
+    def __init__(
+        self,
+        databases: Databases,
+        key_ring: KeyRing,
+        clock: Clock,
+        options: StoreOptions,
+        caches: ConfigurationCaches,
+    ) -> None:
+        """Args: where data lie, what seals them, the time, how the stores behave, and what configuration is kept in."""
+        self._databases = databases
+        self._key_ring = key_ring
+        self._protector = SealingProtector(key_ring)
+        self._clock = clock
+        self._options = options
+        self._caches = caches
+
+    def backend(self, tenant: Tenant, replacements: Mapping[str, Any], admit: Admit | None) -> Backend:
+        """The stores of a tenant.
+
+        Args:
+            tenant: whose.
+            replacements: the user's own stores, by attribute; they are used as they are.
+            admit: is asked before anything is written that could be the tenant's first.
+        """
+        own = {**self._configuration(tenant), **self._operational(tenant)}
+        stores = {name: store if admit is None else admitted(store, admit) for name, store in own.items()}
+        caching = self._options.caching
+        if caching is not None:
+            stores = stores | self._cached(stores, tenant)
+        stores.update(replacements)
+        return Backend(**stores)
+
+    def _configuration(self, tenant: Tenant) -> dict[str, Any]:
+        binding = self._databases.configuration(tenant)
+        return {
+            "clients": MongoClientStore(binding, tenant),
+            "resources": MongoResourceStore(binding, tenant),
+            "cors_policy": MongoCorsPolicyService(binding, tenant),
+            "identity_providers": MongoIdentityProviderStore(binding, tenant, self._protector),
+        }
+
+    def _operational(self, tenant: Tenant) -> dict[str, Any]:
+        binding, clock, options, protector = (
+            self._databases.operational(tenant),
+            self._clock,
+            self._options,
+            self._protector,
+        )
+        retention = options.consumed_retention
+        grants = GrantCodec(tenant, protector, retention)
+        messages = MessageCodec(tenant, protector, MessageKind.GENERAL)
+        consent_messages = MessageCodec(tenant, protector, MessageKind.CONSENT)
+        leases = Leases(self._databases.main, tenant)
+        holders = dict.fromkeys((binding, self._databases.configuration(tenant)))
+        return {
+            "persisted_grants": MongoPersistedGrantStore(binding, grants, clock),
+            "grant_records": MongoGrantRecordStore(binding, grants, clock),
+            "device_flow": MongoDeviceFlowStore(
+                binding, DeviceCodeCodec(tenant, protector, self._key_ring), clock, retention
+            ),
+            "pushed_authorization_requests": MongoPushedAuthorizationRequestStore(
+                binding, PushedRequestCodec(tenant, protector), clock, retention
+            ),
+            "messages": MongoMessageStore(binding, messages, clock, options.message_lifetime),
+            "consent_messages": MongoMessageStore(binding, consent_messages, clock, options.message_lifetime),
+            "replay_cache": MongoReplayCache(binding, tenant, clock),
+            "server_side_sessions": MongoServerSideSessionStore(
+                binding,
+                SessionCodec(tenant, protector, options.session_expiry_grace),
+                PagingTokens(tenant, protector),
+                clock,
+            ),
+            "leases": leases,
+            "signing_keys": MongoSigningKeyStore(binding, SigningKeyCodec(tenant, protector), clock),
+            "key_ring": KeyRingService(
+                self._key_ring, tenant, [MongoSealedRecordStore(holder, leases, tenant) for holder in holders]
+            ),
+        }
+
+    def _cached(self, stores: Mapping[str, Any], tenant: Tenant) -> dict[str, Any]:
+        return {
+            "clients": CachedClientStore(stores["clients"], self._caches, tenant),
+            "resources": CachedResourceStore(stores["resources"], self._caches, tenant),
+            "cors_policy": CachedCorsPolicyService(stores["cors_policy"], self._caches, tenant),
+            "identity_providers": CachedIdentityProviderStore(stores["identity_providers"], self._caches, tenant),
+        }

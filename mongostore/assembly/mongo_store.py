@@ -1,0 +1,214 @@
+"""`MongoStore`: a deployment on MongoDB."""
+
+import warnings
+from collections import OrderedDict
+from types import TracebackType
+from typing import Self, Unpack
+
+from mongostore.assembly.admission import Admission
+from mongostore.assembly.mongo_backend import MongoBackends
+from mongostore.assembly.replacements import Replacements, checked_replacements, replacements_for
+from mongostore.assembly.stores import Stores
+from mongostore.assembly.tenants import OnProgress, Tenants
+from mongostore.caching import CachingOptions, ConfigurationCaches
+from mongostore.clock import Clock, SystemClock
+from mongostore.errors import ConfigurationError, MongostoreWarning
+from mongostore.mongo.changes import ChangeFeed
+from mongostore.mongo.connection import Connection
+from mongostore.mongo.data_keys import MongoDataKeyStore
+from mongostore.mongo.databases import Databases
+from mongostore.mongo.tenants import MongoTenantRegistry, drop_database, remove_records
+from mongostore.options import StoreOptions
+from mongostore.protection.key_ring import KeyRing
+from mongostore.protection.master_keys import MasterKey
+from mongostore.schema import apply_schema, check_schema
+from mongostore.tenancy import DEFAULT_TENANT, Tenant
+from mongostore.tenancy import tenant as checked_tenant
+
+# A tenant's stores are some 30 small objects; those not used for longest are made again when they are asked for.
+_MAX_TENANTS_IN_MEMORY = 1_000
+
+
+class MongoStore(Stores):
+    """Everything that an identity server remembers, on MongoDB.
+
+    Use it as `async with store:`, or call `open` and `close`.
+
+    Attributes:
+        tenants: who is there, who comes, who goes.
+        caches: what configuration is kept in memory: `clear()`, `statistics()`.
+    """
+
+    def __init__(
+        self,
+        connection: object,
+        *,
+        database: str,
+        configuration_database: str | None = None,
+        key_ring_database: str | None = None,
+        master_key: MasterKey | None = None,
+        options: StoreOptions | None = None,
+        clock: Clock | None = None,
+        **replacements: Unpack[Replacements],
+    ) -> None:
+        """Put a store together; no I/O happens before `open`.
+
+        Args:
+            connection: a MongoDB URI, a PyMongo `AsyncMongoClient`, or a Motor `AsyncIOMotorClient` (extra `motor`).
+                What is handed in is not closed by `close`.
+            database: the database's name.
+            configuration_database: a database of its own for clients, resources and identity providers.
+            key_ring_database: a database of its own for the key ring, to be backed up apart.
+            master_key: what wraps the data keys; it never reaches MongoDB.
+            options: how the store behaves.
+            clock: tells the time.
+            replacements: the user's own stores, by the name of the attribute; or functions of the tenant that give one.
+
+        Raises:
+            ConfigurationError: there is no master key, or a replacement lacks its counterpart.
+            TypeError, ValueError: an argument has a wrong type or value.
+        """
+        if master_key is None:
+            raise ConfigurationError(
+                "a store needs a master key: make one with LocalMasterKey.generate() or 'mongostore keys generate-master', "
+                'keep it outside MongoDB, and pass master_key=LocalMasterKey.from_env("MONGOSTORE_MASTER_KEY")'
+            )
+        self._options = options = options or StoreOptions()
+        clock = clock or SystemClock()
+        self._replacements = checked_replacements(replacements)
+        self._connection = Connection(
+            connection,
+            operation_timeout=options.operation_timeout,
+            server_selection_timeout=options.server_selection_timeout,
+        )
+        self._databases = Databases(
+            self._connection,
+            database,
+            prefix=options.collection_prefix,
+            placement=options.tenancy,
+            configuration=configuration_database,
+            key_ring=key_ring_database,
+        )
+        self._key_ring = KeyRing(
+            MongoDataKeyStore(self._databases.key_ring), master_key, clock, policy=options.key_rotation
+        )
+        self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
+        self._backends = MongoBackends(self._databases, self._key_ring, clock, options, self.caches)
+        self._feed: ChangeFeed | None = None
+        registry = MongoTenantRegistry(self._databases.main, clock)
+        self._admission = Admission(registry, options.tenancy, self._create_tenant, clock)
+        self.tenants = Tenants(registry, options.tenancy, self._prepare_tenant, self._remove_tenant, self._admission)
+        self._of_tenants: OrderedDict[Tenant, Stores] = OrderedDict()
+        default = self._backends.backend(DEFAULT_TENANT, replacements_for(self._replacements, DEFAULT_TENANT), None)
+        super().__init__(default, clock, options)
+
+    def for_tenant(self, slug: str) -> Stores:
+        """The same attributes, bound to a tenant. No I/O happens, and nothing comes into being before the first write.
+
+        Raises:
+            TypeError, ValueError: it is no slug, or its database's name would be too long.
+            ConfigurationError: a replaced store is not made per tenant.
+        """
+        tenant = checked_tenant(slug)
+        if tenant == DEFAULT_TENANT:
+            return self
+        stores = self._of_tenants.get(tenant)
+        if stores is None:
+
+            async def admit() -> None:
+                await self._admission.admit(tenant)
+
+            replacements = replacements_for(self._replacements, tenant)
+            stores = Stores(self._backends.backend(tenant, replacements, admit), self.clock, self._options)
+            self._of_tenants[tenant] = stores
+            if len(self._of_tenants) > _MAX_TENANTS_IN_MEMORY:
+                self._of_tenants.popitem(last=False)
+        self._of_tenants.move_to_end(tenant)
+        return stores
+
+    async def open(self) -> None:
+        """Connect, load the key ring, listen for changes, and warn when the schema is not as it should be.
+
+        Nothing is written.
+
+        Raises:
+            ConfigurationError: the URI can't be used.
+            StorageUnavailable: no server answered within the configured time.
+            KeyUnavailable: the master key does not open the key ring.
+        """
+        await self._connection.open()
+        try:
+            await self._key_ring.for_tenant(DEFAULT_TENANT).open()
+            await self._warn_of_drift()
+        except BaseException:
+            await self.close()
+            raise
+        if self._options.caching is None:
+            return
+        if self._connection.has_replica_set:
+            self._feed = ChangeFeed(
+                self._databases.configuration(DEFAULT_TENANT),
+                self.caches,
+                all_databases=self._databases.are_many,
+            )
+            self._feed.start()
+        else:
+            warnings.warn(
+                "this MongoDB is a standalone server and has no change streams: what another node changes in the "
+                "configuration is seen when the cached value expires. Run it as a replica set, of one member at least",
+                MongostoreWarning,
+                stacklevel=2,
+            )
+
+    async def close(self) -> None:
+        """Close the connection, unless it was handed in. The store can be opened again."""
+        if self._feed is not None:
+            await self._feed.stop()
+            self._feed = None
+        self.caches.clear()
+        await self._key_ring.close()
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        """Open the store."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        await self.close()
+
+    async def _warn_of_drift(self) -> None:
+        drift = 0
+        # A tenant's own databases are the deploy step's to check: opening must not take longer with each of them.
+        for binding in self._databases.all([]):
+            drift += len(await check_schema(binding, allow_foreign=True))
+        if drift:
+            warnings.warn(
+                f"the schema of database {self._databases.main.database_name!r} is not as it should be ({drift} "
+                "differences): run 'python -m mongostore schema apply --uri … --database …' at every deploy",
+                MongostoreWarning,
+                stacklevel=4,
+            )
+
+    async def _create_tenant(self, tenant: Tenant) -> None:
+        await self.tenants.create(tenant)
+
+    async def _prepare_tenant(self, tenant: Tenant) -> None:
+        own = self._databases.owned(tenant)
+        if own is not None:
+            await apply_schema(own)
+
+    async def _remove_tenant(self, tenant: Tenant, on_progress: OnProgress) -> int:
+        own = self._databases.owned(tenant)
+        removed = 0
+        for binding in dict.fromkeys((self._databases.operational(tenant), self._databases.configuration(tenant))):
+            if binding is own:
+                await drop_database(binding)
+            else:
+                removed += await remove_records(binding, tenant, on_progress)
+        self._of_tenants.pop(tenant, None)
+        self.caches.clear()
+        return removed

@@ -1,0 +1,113 @@
+"""What one tenant has: the stores of a backend, and all that is built on them."""
+
+from dataclasses import dataclass
+
+from mongostore.clock import Clock
+from mongostore.grants.authorization_codes import AuthorizationCodes
+from mongostore.grants.backchannel import BackChannelAuthenticationRequests
+from mongostore.grants.consents import UserConsents
+from mongostore.grants.reference_tokens import ReferenceTokens
+from mongostore.grants.refresh_tokens import RefreshTokens
+from mongostore.grants.service import GrantService
+from mongostore.options import StoreOptions
+from mongostore.protection.key_ring_service import KeyRingService
+from mongostore.sessions.coordination import SessionCoordination
+from mongostore.sessions.expiry import SessionExpiry
+from mongostore.sessions.service import SessionService
+from mongostore.sessions.tickets import Tickets
+from mongostore.signing.manager import SigningManager
+from mongostore.stores.clients import ClientStore
+from mongostore.stores.cors import CorsPolicyService
+from mongostore.stores.device_codes import DeviceFlowStore
+from mongostore.stores.grant_records import GrantRecordStore
+from mongostore.stores.identity_providers import IdentityProviderStore
+from mongostore.stores.leases import JobLeases
+from mongostore.stores.messages import MessageStore
+from mongostore.stores.persisted_grants import PersistedGrantStore
+from mongostore.stores.pushed_requests import PushedAuthorizationRequestStore
+from mongostore.stores.replay import ReplayCache
+from mongostore.stores.resources import ResourceStore
+from mongostore.stores.sessions import ServerSideSessionStore
+from mongostore.stores.signing_keys import SigningKeyRecords, SigningKeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The stores of one tenant that touch a database, or stand in for one."""
+
+    clients: ClientStore
+    resources: ResourceStore
+    cors_policy: CorsPolicyService
+    identity_providers: IdentityProviderStore
+    persisted_grants: PersistedGrantStore
+    grant_records: GrantRecordStore
+    device_flow: DeviceFlowStore
+    pushed_authorization_requests: PushedAuthorizationRequestStore
+    messages: MessageStore
+    consent_messages: MessageStore
+    replay_cache: ReplayCache
+    server_side_sessions: ServerSideSessionStore
+    signing_keys: SigningKeyRecords
+    leases: JobLeases
+    key_ring: KeyRingService
+
+
+class Stores:
+    """Everything that an identity server of one tenant remembers.
+
+    Attributes:
+        clock: tells the time.
+        clients: OAuth clients.
+        resources: identity resources, API scopes and API resources.
+        cors_policy: which browser origins may call.
+        identity_providers: external providers.
+        persisted_grants: grants of any type, by key and filter.
+        authorization_codes, refresh_tokens, reference_tokens, user_consents: grants by their type.
+        backchannel_authentication_requests: requests that a user answers elsewhere (CIBA).
+        device_flow: device authorization requests.
+        pushed_authorization_requests: parameters that clients pushed.
+        messages, consent_messages: what a server leaves for its own next page.
+        replay_cache: what must be accepted once only.
+        grants: what a subject has granted, over all types.
+        server_side_sessions: what users' sign-ins are remembered by, by key and filter, in pages.
+        tickets: what signs a user in, for a server's cookies.
+        sessions: those sessions listed, ended, and processed once expired.
+        signing_keys: the keys that sign tokens, as they are stored.
+        signing: those keys in use: what signs now, what validates.
+        key_ring: the keys that seal what is stored.
+    """
+
+    def __init__(self, backend: Backend, clock: Clock, options: StoreOptions) -> None:
+        """Args: the stores below, the time, and how they behave."""
+        records, grants = backend.grant_records, backend.persisted_grants
+        self.clock = clock
+        self.clients = backend.clients
+        self.resources = backend.resources
+        self.cors_policy = backend.cors_policy
+        self.identity_providers = backend.identity_providers
+        self.key_ring = backend.key_ring
+        self.persisted_grants = grants
+        self.authorization_codes = AuthorizationCodes(records, grants)
+        self.refresh_tokens = RefreshTokens(records, grants, clock)
+        self.reference_tokens = ReferenceTokens(records, grants)
+        self.user_consents = UserConsents(grants)
+        self.backchannel_authentication_requests = BackChannelAuthenticationRequests(records, grants)
+        self.device_flow = backend.device_flow
+        self.pushed_authorization_requests = backend.pushed_authorization_requests
+        self.messages = backend.messages
+        self.consent_messages = backend.consent_messages
+        self.replay_cache = backend.replay_cache
+        self.grants = GrantService(records, grants)
+        sessions = backend.server_side_sessions
+        coordination = SessionCoordination(
+            sessions,
+            grants,
+            backend.clients,
+            coordinate_by_default=options.coordinate_client_lifetimes_with_user_session,
+        )
+        self.server_side_sessions = sessions
+        self.tickets = Tickets(sessions, coordination, clock, options.user_display_name_claim_type)
+        expiry = SessionExpiry(sessions, coordination, backend.leases)
+        self.sessions = SessionService(sessions, grants, coordination, expiry, clock)
+        self.signing_keys: SigningKeyStore = backend.signing_keys
+        self.signing = SigningManager(backend.signing_keys, options.signing, clock)

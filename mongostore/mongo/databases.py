@@ -1,0 +1,112 @@
+"""Which database holds what: for the store, which works on them, and for the schema, which prepares them."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.connection import Connection
+from mongostore.mongo.documents import DOCUMENTS
+from mongostore.mongo.documents.base import StoredFields
+from mongostore.mongo.documents.clients import ClientFields
+from mongostore.mongo.documents.data_keys import DataKeyFields
+from mongostore.mongo.documents.identity_providers import IdentityProviderFields
+from mongostore.mongo.documents.leases import LeaseFields
+from mongostore.mongo.documents.resources import ApiResourceFields, ScopeFields
+from mongostore.mongo.documents.revisions import RevisionFields
+from mongostore.mongo.documents.tenants import TenantFields
+from mongostore.tenancy import DatabasePerTenant, Placement, Tenant, database_name
+
+_DEPLOYMENT: frozenset[type[StoredFields]] = frozenset({LeaseFields, TenantFields})
+_KEYS: frozenset[type[StoredFields]] = frozenset({DataKeyFields})
+_CONFIGURATION: frozenset[type[StoredFields]] = frozenset(
+    {ClientFields, ScopeFields, ApiResourceFields, IdentityProviderFields, RevisionFields}
+)
+_OPERATIONAL = frozenset(DOCUMENTS) - _DEPLOYMENT - _KEYS - _CONFIGURATION
+
+
+class Databases:
+    """Where the data of a deployment and its tenants lie. Making it does no I/O.
+
+    Attributes:
+        main: the store's own database: leases and the list of tenants, and whatever has no other place.
+        key_ring: where the data keys lie.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        main: str,
+        *,
+        prefix: str,
+        placement: Placement,
+        configuration: str | None = None,
+        key_ring: str | None = None,
+    ) -> None:
+        """Args: the store's own database; the collections' prefix; where tenants' data lie; databases apart, if any.
+
+        Raises:
+            TypeError, ValueError: a database can't have such a name.
+        """
+        self._connection = connection
+        self._main = database_name(main)
+        self._prefix = prefix
+        self._placement = placement
+        self._configuration = None if configuration is None else database_name(configuration)
+        self._key_ring = self._main if key_ring is None else database_name(key_ring)
+        self._of_tenants: OrderedDict[str, Binding] = OrderedDict()
+        self._fixed: dict[str, Binding] = {}
+        self.main = self._binding(self._main)
+        self.key_ring = self._binding(self._key_ring)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether tenants have databases of their own, or configuration lies apart."""
+        return isinstance(self._placement, DatabasePerTenant)
+
+    def configuration(self, tenant: Tenant) -> Binding:
+        """Where a tenant's clients, resources and identity providers lie."""
+        return self._binding(self._configuration or self._placement.database(self._main, tenant))
+
+    def operational(self, tenant: Tenant) -> Binding:
+        """Where everything else of a tenant lies."""
+        return self._binding(self._placement.database(self._main, tenant))
+
+    def owned(self, tenant: Tenant) -> Binding | None:
+        """The database that is this tenant's alone, if it has one."""
+        return self.operational(tenant) if self.are_many else None
+
+    def all(self, tenants: Iterable[Tenant]) -> list[Binding]:
+        """Every database of the deployment, those of these tenants included, each once."""
+        names = [self._main, self._key_ring, *([self._configuration] if self._configuration else [])]
+        names += [self._placement.database(self._main, tenant) for tenant in tenants]
+        return [self._binding(name) for name in dict.fromkeys(names)]
+
+    def _binding(self, name: str) -> Binding:
+        if name in (self._main, self._key_ring, self._configuration):
+            if name not in self._fixed:
+                self._fixed[name] = Binding(self._connection, name, self._prefix, self._nouns(name))
+            return self._fixed[name]
+        found = self._of_tenants.get(name)
+        if found is None:
+            found = self._of_tenants[name] = Binding(self._connection, name, self._prefix, self._nouns(name))
+            if isinstance(self._placement, DatabasePerTenant) and len(self._of_tenants) > self._placement.max_open:
+                self._of_tenants.popitem(last=False)
+        self._of_tenants.move_to_end(name)
+        return found
+
+    def _nouns(self, name: str) -> tuple[type[StoredFields], ...]:
+        holds_tenants = name == self._main if not self.are_many else name not in self._fixed_names
+        nouns: set[type[StoredFields]] = set()
+        if name == self._main:
+            nouns |= _DEPLOYMENT
+        if name == self._key_ring:
+            nouns |= _KEYS
+        if name == self._configuration or (self._configuration is None and holds_tenants):
+            nouns |= _CONFIGURATION
+        if holds_tenants:
+            nouns |= _OPERATIONAL
+        return tuple(each for each in DOCUMENTS if each in nouns)
+
+    @property
+    def _fixed_names(self) -> tuple[str | None, ...]:
+        return (self._main, self._key_ring, self._configuration)

@@ -1,0 +1,284 @@
+"""Puts telemetry and events around stores, whichever they are: the stores themselves know nothing of either."""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from mongostore.clock import Clock
+from mongostore.events import Events
+from mongostore.grants.outcomes import Redemption, Rotation
+from mongostore.options import StoreOptions
+from mongostore.telemetry import Operation, Telemetry, process_telemetry
+
+S = TypeVar("S")
+
+# In which collection the records of an attribute lie; resources lie in two.
+COLLECTIONS: Mapping[str, str] = {
+    "clients": "clients",
+    "cors_policy": "clients",
+    "identity_providers": "identity_providers",
+    "persisted_grants": "grants",
+    "authorization_codes": "grants",
+    "refresh_tokens": "grants",
+    "reference_tokens": "grants",
+    "user_consents": "grants",
+    "backchannel_authentication_requests": "grants",
+    "grants": "grants",
+    "device_flow": "device_codes",
+    "pushed_authorization_requests": "pushed_authorization_requests",
+    "messages": "messages",
+    "consent_messages": "messages",
+    "replay_cache": "replay_cache",
+    "server_side_sessions": "sessions",
+    "sessions": "sessions",
+    "tickets": "sessions",
+    "signing_keys": "signing_keys",
+    "signing": "signing_keys",
+    "key_ring": "data_keys",
+    "tenants": "tenants",
+}
+OBSERVED = (*COLLECTIONS, "resources")
+
+# What False means, where it is not that nothing was there.
+_FALSE = {"is_origin_allowed": "denied", "register_poll": "slow_down", "add": "replayed", "validate_session": "denied"}
+
+# These go on until they are cancelled: a span that never ends is none.
+_ENDLESS = frozenset({"run"})
+
+
+class Observer:
+    """Whoever wants to know what the stores do. With nobody, a store is given back as it is, and costs what it did."""
+
+    def __init__(self, options: StoreOptions, clock: Clock, *, system: str) -> None:
+        """Args: whether there is telemetry and a hook for events; the time; `db.system.name` ("mongodb")."""
+        wanted = options.telemetry
+        self._telemetry = wanted if isinstance(wanted, Telemetry) else process_telemetry() if wanted else None
+        hears = options.on_event is not None or self._telemetry is not None
+        self._events = Events(options.on_event, self._telemetry, clock) if hears else None
+        self._system = system
+
+    def announcing(self, store: S, noun: str, tenant: str) -> S:
+        """A store of the backend that tells what an auditor wants to hear of.
+
+        Removals are told where they happen, so that each is told once, whoever asked for it.
+
+        Args:
+            store: any store; it is given back as it is when nothing of the kind happens in it.
+            noun: the attribute or field that it is kept under.
+            tenant: whose it is.
+        """
+        rules = _RULES.get(noun)
+        if self._events is None or rules is None:
+            return store
+        return cast("S", _Announcing(store, noun, tenant, self._events, rules))
+
+    def observed(self, store: S, attribute: str, tenant: str) -> S:
+        """A store that has a span and a measurement for each operation.
+
+        Args:
+            store: any store.
+            attribute: what it is reached by.
+            tenant: whose it is.
+        """
+        if self._telemetry is None:
+            return store
+        attributes = {"db.system.name": self._system, "mongostore.tenant": tenant}
+        if attribute in COLLECTIONS:
+            attributes["db.collection.name"] = COLLECTIONS[attribute]
+        return cast("S", _Observed(store, attribute, self._telemetry, attributes))
+
+    def observe(self, stores: object, tenant: str) -> None:
+        """Observe every attribute of an object that is a store."""
+        for attribute in OBSERVED:
+            if hasattr(stores, attribute):
+                setattr(stores, attribute, self.observed(getattr(stores, attribute), attribute, tenant))
+
+    def watch_caches(self, caches: Any) -> None:
+        """Report what `ConfigurationCaches` do, for as long as they are there."""
+        if self._telemetry is not None:
+            self._telemetry.watch_caches(caches)
+
+
+class _Proxy:
+    """A store behind methods of the same names; each is made at its first use, and kept."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name.startswith("_") or not callable(found):
+            return found
+        method = self._around(name, found)
+        setattr(self, name, method)
+        return method
+
+    def __repr__(self) -> str:
+        return repr(self._store)
+
+    def _around(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        raise NotImplementedError
+
+
+class _Observed(_Proxy):
+    def __init__(self, store: Any, attribute: str, telemetry: Telemetry, attributes: Mapping[str, str]) -> None:
+        super().__init__(store)
+        self._attribute = attribute
+        self._telemetry = telemetry
+        self._attributes = attributes
+
+    def _around(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        if name in _ENDLESS:
+            return method
+        full_name = f"{self._attribute}.{name}"
+        attributes = {**self._attributes, "db.operation.name": name}
+        when_false = _FALSE.get(name, "absent")
+
+        async def awaited(result: Awaitable[Any]) -> Any:
+            with self._telemetry.operation(full_name, attributes) as operation:
+                value = await result
+                operation.outcome = _outcome(value, when_false)
+                return value
+
+        @wraps(method)
+        def call(*arguments: Any, **named: Any) -> Any:
+            result = method(*arguments, **named)
+            if inspect.isawaitable(result):
+                return awaited(result)
+            if isinstance(result, AsyncIterator):
+                return _steps(result, lambda: self._telemetry.operation(full_name, attributes))
+            return result
+
+        return inspect.markcoroutinefunction(call) if inspect.iscoroutinefunction(method) else call
+
+
+class _Announcing(_Proxy):
+    def __init__(self, store: Any, noun: str, tenant: str, events: Events, rules: "Mapping[str, Rule]") -> None:
+        super().__init__(store)
+        self._noun = noun
+        self._tenant = tenant
+        self._events = events
+        self._rules = rules
+
+    def _around(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        rule = self._rules.get(name)
+        if rule is None:
+            return method
+        signature = inspect.signature(method)
+
+        @wraps(method)
+        async def announced(*arguments: Any, **named: Any) -> Any:
+            result = await method(*arguments, **named)
+            event = rule(signature.bind(*arguments, **named).arguments, result)
+            if event is not None:
+                self._events.tell(**{"operation": f"{self._noun}.{name}", "tenant": self._tenant, **event})
+            return result
+
+        return announced
+
+
+async def _steps(items: AsyncIterator[Any], begin: Callable[[], Operation]) -> AsyncIterator[Any]:
+    """What an iterator gives, one operation from the first step to the last; between them, the caller's spans go on."""
+    operation = begin()
+    try:
+        async with aclosing(cast("Any", items)) if hasattr(items, "aclose") else _NothingToClose():
+            while True:
+                with operation.step():
+                    try:
+                        item = await anext(items)
+                    except StopAsyncIteration:
+                        break
+                yield item
+    except GeneratorExit:
+        # The caller has seen enough.
+        operation.end()
+        raise
+    except BaseException as error:
+        operation.end(type(error))
+        raise
+    operation.end()
+
+
+class _NothingToClose:
+    async def __aenter__(self) -> None:
+        """Nothing was opened."""
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+
+def _outcome(value: Any, when_false: str) -> str:
+    if isinstance(value, Redemption | Rotation):
+        return value.outcome
+    if value is None:
+        return "absent"
+    return when_false if value is False else "ok"
+
+
+Rule = Callable[[Mapping[str, Any], Any], dict[str, Any] | None]
+"""From the arguments and the result of a call to the event that it is, if it is one."""
+
+
+def _removed_all(arguments: Mapping[str, Any], removed: int) -> dict[str, Any] | None:
+    return {"kind": "revoked", "client_id": arguments["filter"].client_id, "count": removed} if removed else None
+
+
+def _removed(_: Mapping[str, Any], removed: bool) -> dict[str, Any] | None:  # noqa: FBT001 - the result of `remove`
+    return {"kind": "revoked", "count": 1} if removed else None
+
+
+def _removed_family(arguments: Mapping[str, Any], removed: int) -> dict[str, Any] | None:
+    return {"kind": "revoked", "family": arguments["family"], "count": removed} if removed else None
+
+
+def _redeemed(_: Mapping[str, Any], redemption: Redemption[Any]) -> dict[str, Any] | None:
+    if redemption.outcome != "replayed":
+        return None
+    return {"kind": "replayed", "client_id": getattr(redemption.value, "client_id", None), "family": redemption.family}
+
+
+def _rotated(_: Mapping[str, Any], rotation: Rotation) -> dict[str, Any] | None:
+    if rotation.outcome != "replayed":
+        return None
+    return {"kind": "replayed", "client_id": getattr(rotation.token, "client_id", None)}
+
+
+def _remembered(_: Mapping[str, Any], is_first: bool) -> dict[str, Any] | None:  # noqa: FBT001 - the result of `add`
+    return None if is_first else {"kind": "replayed"}
+
+
+def _data_key_stored(arguments: Mapping[str, Any], stored: bool) -> dict[str, Any] | None:  # noqa: FBT001 - as above
+    record = arguments["record"]
+    # The first one has no predecessor, and generation 0 is the key for hashes.
+    if not stored or record.generation <= 1:
+        return None
+    return {"kind": "key_rotated", "tenant": record.tenant, "key_id": record.key_id.hex()}
+
+
+def _signing_key_stored(arguments: Mapping[str, Any], stored: bool) -> dict[str, Any] | None:  # noqa: FBT001 - as above
+    is_first = arguments["after"] == 0
+    return {"kind": "signing_key_rotated", "key_id": arguments["key"].id} if stored and not is_first else None
+
+
+def _keys_destroyed(arguments: Mapping[str, Any], destroyed: int) -> dict[str, Any]:
+    # Also with 0: the answer of an earlier attempt that succeeded may have been lost.
+    return {"kind": "tenant_destroyed", "tenant": arguments["tenant"], "count": destroyed}
+
+
+def _tenant_deleted(arguments: Mapping[str, Any], removed: int) -> dict[str, Any]:
+    return {"kind": "tenant_deleted", "tenant": arguments["slug"], "count": removed}
+
+
+_RULES: Mapping[str, Mapping[str, Rule]] = {
+    "persisted_grants": {"remove_all": _removed_all, "remove": _removed},
+    "grant_records": {"remove_family": _removed_family},
+    "authorization_codes": {"redeem_authorization_code": _redeemed},
+    "refresh_tokens": {"rotate_refresh_token": _rotated},
+    "replay_cache": {"add": _remembered},
+    "data_keys": {"insert": _data_key_stored},
+    "signing_keys": {"add": _signing_key_stored},
+    "key_ring": {"destroy": _keys_destroyed},
+    "tenants": {"delete": _tenant_deleted},
+}

@@ -1,0 +1,111 @@
+"""Processes expired sessions, each at least once: claimed, worked on, and only then deleted."""
+
+import asyncio
+import inspect
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mongostore.errors import MongostoreError
+from mongostore.models import ServerSideSession
+from mongostore.sessions.coordination import SessionCoordination
+from mongostore.stores.leases import JobLease, JobLeases
+from mongostore.stores.sessions import ServerSideSessionStore
+
+_log = logging.getLogger("mongostore")
+
+DEFAULT_COUNT = 10
+DEFAULT_LEASE = timedelta(minutes=1)
+DEFAULT_INTERVAL = timedelta(minutes=10)
+
+# Frozen: nodes of different versions must not work side by side.
+_JOB = "session-expiry"
+_MAX_DOUBLINGS = 10
+
+ExpiryCallback = Callable[[ServerSideSession], Awaitable[object] | object]
+"""What to do about an expired session; a coroutine function, or a plain one. Raising asks for another try."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    claimed: int
+    processed: int
+
+
+class SessionExpiry:
+    """The expired sessions of one tenant."""
+
+    def __init__(self, sessions: ServerSideSessionStore, coordination: SessionCoordination, leases: JobLeases) -> None:
+        """Args: the sessions, what ends their tokens, and what keeps nodes from doing the same work."""
+        self._sessions = sessions
+        self._coordination = coordination
+        self._leases = leases
+
+    async def process(self, callback: ExpiryCallback, count: int, lease: timedelta) -> int:
+        """See `SessionService.process_expired`."""
+        return (await self._process_batch(callback, count, lease)).processed
+
+    async def run(self, callback: ExpiryCallback, interval: timedelta) -> None:
+        """See `SessionService.run`."""
+        failures = 0
+        while True:
+            failures = failures + 1 if await self._round_fails(callback) else 0
+            await asyncio.sleep(_pause(interval, failures).total_seconds())
+
+    async def _round_fails(self, callback: ExpiryCallback) -> bool:
+        """Process all that is due, unless another node is at it."""
+        try:
+            lease = await self._leases.acquire(_JOB, DEFAULT_LEASE)
+            if lease is None:
+                return False
+            try:
+                return await self._drain(callback, lease)
+            finally:
+                await _release(lease)
+        except MongostoreError as error:
+            _log.warning("Expired sessions could not be processed, and will be tried again: %s", error)
+            return True
+
+    async def _drain(self, callback: ExpiryCallback, lease: JobLease) -> bool:
+        failed = False
+        while True:
+            batch = await self._process_batch(callback, DEFAULT_COUNT, DEFAULT_LEASE)
+            failed = failed or batch.processed < batch.claimed
+            # A lease that has passed on does no harm: claims keep two nodes apart as well.
+            if batch.claimed == 0 or not await lease.renew():
+                return failed
+
+    async def _process_batch(self, callback: ExpiryCallback, count: int, lease: timedelta) -> _Batch:
+        claimed = await self._sessions.claim_expired_sessions(count, lease)
+        processed = 0
+        for session in claimed:
+            try:
+                await self._coordination.end(session)
+                outcome = callback(session)
+                if inspect.isawaitable(outcome):
+                    await outcome
+                await self._sessions.acknowledge_expired_sessions([session.key])
+            except Exception:  # noqa: BLE001 - the callback is the server's, and one session must not hold up the others
+                _log.exception("An expired session could not be processed; it is tried again when its lease is over")
+            else:
+                processed += 1
+        return _Batch(len(claimed), processed)
+
+
+def _pause(interval: timedelta, failures: int) -> timedelta:
+    """How long to wait: after failures from one lease on, doubling, but never longer than without."""
+    if failures == 0:
+        return interval
+    leases: int = 2 ** min(failures - 1, _MAX_DOUBLINGS)
+    jitter = random.uniform(1, 1.5)  # noqa: S311 - it only spreads the nodes
+    return min(interval, DEFAULT_LEASE * leases * jitter)
+
+
+async def _release(lease: JobLease) -> None:
+    try:
+        await lease.release()
+    except MongostoreError as error:
+        # Nothing may take the place of a cancellation; the lease expires by itself.
+        _log.warning("%s; it expires by itself", error)

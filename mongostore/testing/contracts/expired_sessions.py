@@ -1,0 +1,185 @@
+"""What every `ServerSideSessionStore` does with sessions that have expired.
+
+Subclass with a fixture `store`: an open, empty store that was made with `clock=FakeClock()`.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mongostore.models import ServerSideSession
+from mongostore.testing.factories import a_session
+
+MILLISECOND = timedelta(milliseconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+GRACE = timedelta(days=7)
+
+
+class ExpiredSessionContract:
+    """Removing, claiming and acknowledging expired sessions."""
+
+    async def test_without_expired_sessions_there_is_nothing_to_do(self, store: Any) -> None:
+        """Live sessions, and those without expiry, are neither removed nor claimed."""
+        await store.server_side_sessions.create_session(a_session("live", expires=store.clock.now() + HOUR))
+        await store.server_side_sessions.create_session(a_session("eternal", expires=None))
+        store.clock.advance(HOUR - MILLISECOND)
+        assert await store.server_side_sessions.get_and_remove_expired_sessions(10) == []
+        assert await store.server_side_sessions.claim_expired_sessions(10, MINUTE) == []
+        assert await store.server_side_sessions.acknowledge_expired_sessions(["live", "eternal"]) == 0
+        assert await store.server_side_sessions.get_session("live") is not None
+
+    async def test_expired_sessions_are_removed_in_order(self, store: Any) -> None:
+        """The longest expired come first, as many as were asked for, with every field; a second call gets the rest."""
+        expired = await self._store_expired(store, 5)
+        assert await store.server_side_sessions.get_and_remove_expired_sessions(3) == expired[:3]
+        assert await store.server_side_sessions.get_and_remove_expired_sessions(3) == expired[3:]
+        assert await store.server_side_sessions.get_and_remove_expired_sessions(3) == []
+
+    async def test_each_expired_session_is_removed_by_one(self, store: Any) -> None:
+        """Of 10 concurrent removers, each session goes to exactly one."""
+        expired = await self._store_expired(store, 30)
+        batches = await asyncio.gather(
+            *(store.server_side_sessions.get_and_remove_expired_sessions(5) for _ in range(10))
+        )
+        taken = [session.key for batch in batches for session in batch]
+        assert sorted(taken) == sorted(session.key for session in expired)
+
+    async def test_an_expiry_that_changes_counts_as_it_is(self, store: Any) -> None:
+        """A session that is given an expiry later expires by it; one that loses its own does not."""
+        sessions = store.server_side_sessions
+        soon = store.clock.now() + HOUR
+        await sessions.create_session(given := a_session("given", expires=None))
+        await sessions.create_session(cleared := a_session("cleared", expires=soon))
+        await sessions.update_session(given.model_copy(update={"expires": soon}))
+        await sessions.update_session(cleared.model_copy(update={"expires": None}))
+        store.clock.advance(HOUR)
+        assert [session.key for session in await sessions.claim_expired_sessions(10, MINUTE)] == ["given"]
+
+    async def test_a_claim_is_exclusive_until_its_lease_is_over(self, store: Any) -> None:
+        """Who claims gets the longest expired; nobody else gets them within the lease, anybody after it."""
+        expired = await self._store_expired(store, 3)
+        sessions = store.server_side_sessions
+        assert await sessions.claim_expired_sessions(2, MINUTE) == expired[:2]
+        assert await sessions.claim_expired_sessions(10, 2 * MINUTE) == expired[2:]
+        assert await sessions.get_and_remove_expired_sessions(10) == []
+        store.clock.advance(MINUTE - MILLISECOND)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == []
+        store.clock.advance(MILLISECOND)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == expired[:2]
+
+    async def test_concurrent_claims_share_nothing(self, store: Any) -> None:
+        """Of 10 concurrent claims, each session is in exactly one."""
+        expired = await self._store_expired(store, 30)
+        batches = await asyncio.gather(
+            *(store.server_side_sessions.claim_expired_sessions(5, MINUTE) for _ in range(10))
+        )
+        taken = [session.key for batch in batches for session in batch]
+        assert sorted(taken) == sorted(session.key for session in expired)
+
+    async def test_acknowledging_deletes_what_is_claimed(self, store: Any) -> None:
+        """Of the keys that are acknowledged, only expired sessions that were claimed go, and they are counted."""
+        await self._store_expired(store, 3)
+        sessions = store.server_side_sessions
+        await sessions.create_session(a_session("live", expires=store.clock.now() + HOUR))
+        await sessions.claim_expired_sessions(2, MINUTE)
+        assert await sessions.acknowledge_expired_sessions(["k0", "k2", "live", "unknown"]) == 1
+        assert await sessions.get_session("live") is not None
+        store.clock.advance(MINUTE)
+        assert {session.key for session in await sessions.claim_expired_sessions(10, MINUTE)} == {"k1", "k2"}
+        assert await sessions.acknowledge_expired_sessions(iter(["k1", "k2"])) == 2
+
+    async def test_a_late_acknowledgement_counts(self, store: Any) -> None:
+        """Who needs longer than the lease has processed the session all the same."""
+        await self._store_expired(store, 1)
+        await store.server_side_sessions.claim_expired_sessions(1, MINUTE)
+        store.clock.advance(HOUR)
+        assert await store.server_side_sessions.acknowledge_expired_sessions(["k0"]) == 1
+
+    async def test_a_new_session_under_the_key_keeps_the_logout_pending(self, store: Any) -> None:
+        """The new session lives on under the key while the old one is claimed and acknowledged."""
+        sessions = store.server_side_sessions
+        [old] = await self._store_expired(store, 1)
+        new = a_session("k0", session_id="s2", expires=store.clock.now() + HOUR)
+        await sessions.create_session(new)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == [old]
+        assert await sessions.acknowledge_expired_sessions(["k0"]) == 1
+        assert await sessions.get_session("k0") == new
+        store.clock.advance(MINUTE)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == []
+
+    async def test_a_claim_outlives_the_new_session_under_the_key(self, store: Any) -> None:
+        """A session that is claimed, and then superseded, is still claimed, and is acknowledged by its key."""
+        sessions = store.server_side_sessions
+        [old] = await self._store_expired(store, 1)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == [old]
+        new = a_session("k0", session_id="s2", expires=store.clock.now() + HOUR)
+        await sessions.create_session(new)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == []
+        assert await sessions.acknowledge_expired_sessions(["k0"]) == 1
+        assert await sessions.get_session("k0") == new
+
+    async def test_of_one_key_the_oldest_is_processed_first(self, store: Any) -> None:
+        """Of several expired sessions under one key, one at a time is out, so that no acknowledgement means another."""
+        sessions = store.server_side_sessions
+        made = []
+        for number in range(3):
+            made.append(a_session("k", session_id=f"s{number}", expires=store.clock.now() + MINUTE))
+            await sessions.create_session(made[-1])
+            store.clock.advance(MINUTE)
+        for session in made:
+            assert await sessions.claim_expired_sessions(10, HOUR) == [session]
+            assert await sessions.claim_expired_sessions(10, HOUR) == []
+            assert await sessions.acknowledge_expired_sessions(["k"]) == 1
+        assert await sessions.claim_expired_sessions(10, HOUR) == []
+
+    async def test_an_unprocessed_session_is_kept_for_its_grace(self, store: Any) -> None:
+        """Within a week of its expiry, or of the last claim's lease, a session can be claimed; after that it is gone."""
+        sessions = store.server_side_sessions
+        await self._store_expired(store, 2)
+        store.clock.advance(GRACE - HOUR)
+        assert len(await sessions.claim_expired_sessions(1, HOUR)) == 1
+        store.clock.advance(HOUR + GRACE - MILLISECOND)
+        assert [session.key for session in await sessions.claim_expired_sessions(10, MINUTE)] == ["k0"]
+        store.clock.advance(MINUTE + GRACE)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == []
+        assert await sessions.get_and_remove_expired_sessions(10) == []
+
+    async def test_a_session_past_its_grace_is_not_pending_any_more(self, store: Any) -> None:
+        """Its key can be used, and nothing of it is processed."""
+        sessions = store.server_side_sessions
+        await self._store_expired(store, 1)
+        store.clock.advance(GRACE)
+        await sessions.create_session(new := a_session("k0", expires=None))
+        assert await sessions.get_session("k0") == new
+        assert await sessions.claim_expired_sessions(10, MINUTE) == []
+
+    @pytest.mark.parametrize("count", [0, -1, True, 1.5, None, "1"])
+    async def test_a_count_that_is_none_is_refused(self, store: Any, count: Any) -> None:
+        """A number of sessions is a positive int."""
+        with pytest.raises((TypeError, ValueError), match="count"):
+            await store.server_side_sessions.get_and_remove_expired_sessions(count)
+        with pytest.raises((TypeError, ValueError), match="count"):
+            await store.server_side_sessions.claim_expired_sessions(count, MINUTE)
+
+    @pytest.mark.parametrize("lease", [timedelta(0), -MINUTE, 60, None])
+    async def test_a_lease_that_is_none_is_refused(self, store: Any, lease: Any) -> None:
+        """A lease is a positive timedelta."""
+        with pytest.raises((TypeError, ValueError), match="lease"):
+            await store.server_side_sessions.claim_expired_sessions(1, lease)
+
+    async def test_one_text_is_no_list_of_keys(self, store: Any) -> None:
+        """A key in the place of keys would be taken for its characters."""
+        with pytest.raises(TypeError, match="keys"):
+            await store.server_side_sessions.acknowledge_expired_sessions("k0")
+
+    async def _store_expired(self, store: Any, count: int) -> list[ServerSideSession]:
+        """Sessions k0, k1, …, each expired a millisecond after the one before, in this order."""
+        now = store.clock.now()
+        expired = [a_session(f"k{number}", expires=now + HOUR + number * MILLISECOND) for number in range(count)]
+        # Not in their order.
+        await asyncio.gather(*(store.server_side_sessions.create_session(session) for session in expired[::-1]))
+        store.clock.advance(HOUR + count * MILLISECOND)
+        return expired

@@ -1,0 +1,152 @@
+"""What every `SigningKeyStore` does.
+
+Subclass with a fixture `store`: an open, empty store that was made with `clock=FakeClock()`.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mongostore.errors import AlreadyExists
+from mongostore.models import SerializedKey
+from mongostore.testing.factories import a_grant, a_serialized_key
+
+STORERS = 20
+MEBIBYTE = 2**20
+
+
+class SigningKeyStoreContract:
+    """Loading, storing and deleting signing keys, and adding one to the keys that were seen."""
+
+    async def test_an_empty_store_has_no_keys(self, store: Any) -> None:
+        """There are no keys where none was stored."""
+        assert await store.signing_keys.load_keys() == []
+        assert await store.signing_keys.delete_key("unknown") is False
+
+    async def test_every_field_comes_back(self, store: Any) -> None:
+        """A key with no field at its default is read as it was stored."""
+        key = SerializedKey(
+            version=7,
+            id="k|$.1",
+            created=store.clock.now() - timedelta(days=3),
+            algorithm="PS512",
+            is_x509_certificate=True,
+            data="dätä\0",
+            data_protected=True,
+        )
+        await store.signing_keys.store_key(key)
+        assert await store.signing_keys.load_keys() == [key]
+
+    async def test_all_keys_are_loaded_in_the_order_of_storing(self, store: Any) -> None:
+        """Every key comes, in an order that is the same for everybody."""
+        keys = [a_serialized_key(str(number)) for number in (3, 1, *range(4, 14), 2)]
+        for key in keys:
+            await store.signing_keys.store_key(key)
+        assert await store.signing_keys.load_keys() == keys
+
+    async def test_a_second_key_of_an_id_is_refused(self, store: Any) -> None:
+        """An id is taken once; the first key stays as it is."""
+        key = a_serialized_key("k")
+        await store.signing_keys.store_key(key)
+        with pytest.raises(AlreadyExists, match="'k'"):
+            await store.signing_keys.store_key(a_serialized_key("k", data="other"))
+        assert await store.signing_keys.load_keys() == [key]
+
+    async def test_one_of_many_stores_an_id(self, store: Any) -> None:
+        """Of concurrent storers of one id, one succeeds."""
+        results = await asyncio.gather(
+            *(store.signing_keys.store_key(a_serialized_key("k", data=str(number))) for number in range(STORERS)),
+            return_exceptions=True,
+        )
+        (winner,) = [number for number, result in enumerate(results) if result is None]
+        assert sum(isinstance(result, AlreadyExists) for result in results) == STORERS - 1
+        (stored,) = await store.signing_keys.load_keys()
+        assert stored.data == str(winner)
+
+    async def test_concurrent_storers_of_different_ids_all_succeed(self, store: Any) -> None:
+        """No key is lost to another one."""
+        keys = [a_serialized_key(str(number)) for number in range(STORERS)]
+        await asyncio.gather(*(store.signing_keys.store_key(key) for key in keys))
+        loaded = await store.signing_keys.load_keys()
+        assert sorted(loaded, key=lambda key: int(key.id)) == keys
+
+    async def test_deleting_takes_the_one_key(self, store: Any) -> None:
+        """The first deletion finds the key, the second does not, and others stay."""
+        for key_id in ("a", "b", "c"):
+            await store.signing_keys.store_key(a_serialized_key(key_id))
+        assert await store.signing_keys.delete_key("b") is True
+        assert await store.signing_keys.delete_key("b") is False
+        assert [key.id for key in await store.signing_keys.load_keys()] == ["a", "c"]
+
+    async def test_a_deleted_id_can_be_stored_again(self, store: Any) -> None:
+        """A key that was deleted by mistake is put back from a backup."""
+        for key_id in ("a", "b"):
+            await store.signing_keys.store_key(a_serialized_key(key_id))
+            await store.signing_keys.delete_key(key_id)
+        key = a_serialized_key("b", data="again")
+        await store.signing_keys.store_key(key)
+        assert await store.signing_keys.load_keys() == [key]
+        with pytest.raises(AlreadyExists):
+            await store.signing_keys.store_key(key)
+
+    @pytest.mark.parametrize(
+        "impossible", ["", "a\0b", "x" * 1_001, "\ud800", None], ids=lambda value: ascii(value)[:9]
+    )
+    async def test_an_impossible_id_finds_nothing(self, store: Any, impossible: Any) -> None:
+        """What can't be stored isn't there."""
+        assert await store.signing_keys.delete_key(impossible) is False
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"id": ""},
+            {"id": "a\0b"},
+            {"algorithm": ""},
+            {"algorithm": None},
+            {"created": datetime(2030, 1, 1)},  # noqa: DTZ001 - that is the point
+            {"data": None},
+            {"data": "\ud800"},
+            {"data": "x" * (MEBIBYTE + 1)},
+            {"version": "one"},
+        ],
+        ids=lambda value: ascii(value)[:40],
+    )
+    async def test_what_can_not_be_stored_is_refused(self, store: Any, changes: dict[str, Any]) -> None:
+        """The message names the field, not the data; nothing is written."""
+        with pytest.raises(ValueError, match=next(iter(changes))) as refusal:
+            await store.signing_keys.store_key(a_serialized_key("k", data="hunter2").model_copy(update=changes))
+        assert "hunter2" not in str(refusal.value)
+        assert await store.signing_keys.load_keys() == []
+
+    async def test_something_else_than_a_key_is_refused(self, store: Any) -> None:
+        """Wrong types are TypeErrors."""
+        with pytest.raises(TypeError, match="SerializedKey"):
+            await store.signing_keys.store_key(a_grant())
+
+    async def test_a_key_is_added_only_to_the_keys_that_were_seen(self, store: Any) -> None:
+        """Of concurrent additions after one generation, one succeeds; the others have not seen that one."""
+        seen = await store.signing_keys.read()
+        assert (seen.generation, seen.records) == (0, ())
+        added = await asyncio.gather(
+            *(store.signing_keys.add(a_serialized_key(str(number)), after=0) for number in range(STORERS))
+        )
+        assert sorted(added) == [False] * (STORERS - 1) + [True]
+        seen = await store.signing_keys.read()
+        (record,) = seen.records
+        assert (seen.generation, record.generation) == (1, 1)
+        assert record.key == a_serialized_key(str(added.index(True)), created=record.created)
+        assert await store.signing_keys.add(a_serialized_key("next"), after=1, supersedes=True) is True
+        seen = await store.signing_keys.read()
+        assert [each.supersedes for each in seen.records] == [False, True]
+
+    async def test_storing_and_deleting_both_spoil_what_was_seen_before(self, store: Any) -> None:
+        """A key that came and went leaves a generation, so that nobody adds one to keys that are not those any more."""
+        await store.signing_keys.store_key(a_serialized_key("a"))
+        assert await store.signing_keys.add(a_serialized_key("b"), after=0) is False
+        await store.signing_keys.delete_key("a")
+        assert await store.signing_keys.add(a_serialized_key("b"), after=0) is False
+        seen = await store.signing_keys.read()
+        assert (seen.generation, seen.records) == (1, ())
+        assert await store.signing_keys.add(a_serialized_key("b"), after=1) is True

@@ -1,0 +1,148 @@
+"""What the ticket service does on every backend.
+
+Subclass with a fixture `store`: an open, empty store that was made with `clock=FakeClock()`.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mongostore.models import PersistedGrantFilter, PersistedGrantType, Principal, SessionFilter
+from mongostore.testing.factories import a_grant, a_session, a_ticket
+
+HOUR = timedelta(hours=1)
+
+TOKENS = {"refresh_token", "reference_token", "authorization_code", "ciba"}
+
+
+class TicketContract:
+    """Storing, retrieving, renewing and removing tickets."""
+
+    async def test_a_stored_ticket_signs_in(self, store: Any) -> None:
+        """A stored ticket is retrieved by its key, every field, and makes a session of its subject."""
+        ticket = a_ticket()
+        key = await store.tickets.store(ticket)
+        assert len(key) == 64
+        assert set(key) <= set("0123456789ABCDEF")
+        assert await store.tickets.retrieve(key) == ticket
+        session = await store.server_side_sessions.get_session(key)
+        assert (session.subject_id, session.session_id, session.scheme) == ("alice", "s1", "cookie")
+        assert (session.created, session.renewed, session.expires) == (ticket.issued, ticket.issued, ticket.expires)
+        assert session.display_name is None
+
+    async def test_every_ticket_has_its_own_key(self, store: Any) -> None:
+        """Two tickets, even equal ones, are two sessions."""
+        assert await store.tickets.store(a_ticket()) != await store.tickets.store(a_ticket())
+
+    async def test_a_ticket_without_instants_begins_now_and_stays(self, store: Any) -> None:
+        """Without `issued` it is issued now; without `expires` it does not expire."""
+        key = await store.tickets.store(a_ticket(issued=None, expires=None))
+        store.clock.advance(timedelta(days=1_000))
+        found = await store.tickets.retrieve(key, slide=True)
+        assert found.expires is None
+        assert found.issued == store.clock.now() - timedelta(days=1_000)
+
+    async def test_an_unknown_or_expired_key_signs_nobody_in(self, store: Any) -> None:
+        """No session, no ticket."""
+        assert await store.tickets.retrieve("unknown") is None
+        assert await store.tickets.retrieve("unknown", slide=True) is None
+        key = await store.tickets.store(a_ticket(expires=store.clock.now() + HOUR))
+        store.clock.advance(HOUR)
+        assert await store.tickets.retrieve(key) is None
+        assert await store.tickets.retrieve(key, slide=True) is None
+
+    async def test_retrieving_slides_when_asked(self, store: Any) -> None:
+        """A session in use begins anew, and the ticket tells its new times; without asking, it runs out."""
+        start = store.clock.now()
+        ticket = a_ticket(issued=start, expires=start + HOUR)
+        key = await store.tickets.store(ticket)
+        store.clock.advance(HOUR / 2)
+        assert await store.tickets.retrieve(key) == ticket
+        now = store.clock.now()
+        slid = ticket.model_copy(update={"issued": now, "expires": now + HOUR})
+        assert await store.tickets.retrieve(key, slide=True) == slid
+        store.clock.advance(HOUR / 2)
+        assert await store.tickets.retrieve(key) == slid
+
+    async def test_a_removed_ticket_is_gone(self, store: Any) -> None:
+        """Removing ends the session, once."""
+        key = await store.tickets.store(a_ticket())
+        assert await store.tickets.remove(key) is True
+        assert await store.tickets.remove(key) is False
+        assert await store.tickets.retrieve(key) is None
+
+    async def test_renewing_replaces_the_ticket(self, store: Any) -> None:
+        """The new ticket is retrieved by the old key, and the session keeps its beginning."""
+        first = a_ticket()
+        key = await store.tickets.store(first)
+        await store.persisted_grants.store(a_grant("k"))
+        later = first.issued + HOUR
+        renewed = a_ticket(issued=later, expires=later + HOUR, client_ids=["web", "shop"], items={})
+        await store.tickets.renew(key, renewed)
+        assert await store.tickets.retrieve(key) == renewed
+        session = await store.server_side_sessions.get_session(key)
+        assert (session.created, session.renewed) == (first.issued, later)
+        assert await store.persisted_grants.get("k") is not None
+
+    async def test_renewing_a_missing_session_begins_it_anew(self, store: Any) -> None:
+        """A session that was removed or has expired begins again under its key."""
+        await store.tickets.renew("never", a_ticket())
+        assert await store.tickets.retrieve("never") == a_ticket().model_copy(
+            update=(await store.tickets.retrieve("never")).__dict__
+        )
+        key = await store.tickets.store(a_ticket(expires=store.clock.now() + HOUR))
+        store.clock.advance(HOUR)
+        again = a_ticket(session_id="s2", expires=store.clock.now() + HOUR)
+        await store.tickets.renew(key, again)
+        assert await store.tickets.retrieve(key) == again
+        pending = await store.server_side_sessions.claim_expired_sessions(10, HOUR)
+        assert [(session.key, session.session_id) for session in pending] == [(key, "s1")]
+
+    @pytest.mark.parametrize(("subject_id", "session_id"), [("bob", "s1"), ("alice", "s2"), ("bob", "s2")])
+    async def test_a_changed_user_loses_the_tokens_of_the_former(
+        self, store: Any, subject_id: str, session_id: str
+    ) -> None:
+        """When subject or session id change, the former session's tokens go, consents and other sessions stay."""
+        key = await store.tickets.store(a_ticket())
+        for grant_type in PersistedGrantType:
+            await store.persisted_grants.store(a_grant(f"{grant_type} mine", type=grant_type.value))
+            await store.persisted_grants.store(a_grant(f"{grant_type} other", type=grant_type.value, session_id="s9"))
+        changed = a_ticket(subject_id, session_id)
+        await store.tickets.renew(key, changed)
+        assert await store.tickets.retrieve(key) == changed
+        session = await store.server_side_sessions.get_session(key)
+        assert (session.subject_id, session.session_id, session.created) == (subject_id, session_id, changed.issued)
+        left = {grant.key for grant in await store.persisted_grants.get_all(PersistedGrantFilter(subject_id="alice"))}
+        everything = {f"{grant_type} {whose}" for grant_type in PersistedGrantType for whose in ("mine", "other")}
+        assert left == everything - {f"{grant_type} mine" for grant_type in TOKENS}
+
+    async def test_concurrent_renewals_of_a_missing_session_all_succeed(self, store: Any) -> None:
+        """Of 10 renewals at once, one begins the session and the others replace its ticket."""
+        tickets = [a_ticket(items={"n": str(number)}) for number in range(10)]
+        await asyncio.gather(*(store.tickets.renew("k", ticket) for ticket in tickets))
+        assert await store.tickets.retrieve("k") in tickets
+        assert len(await store.server_side_sessions.get_sessions(SessionFilter(subject_id="alice"))) == 1
+
+    async def test_a_foreign_ticket_signs_nobody_in(self, store: Any) -> None:
+        """A session whose ticket this service did not store gives none, and stays."""
+        for ticket in ("opaque", b"\xff", '{"Scheme": 1}', "null"):
+            await store.server_side_sessions.create_session(a_session("k", ticket=ticket))
+            assert await store.tickets.retrieve("k") is None
+            assert await store.server_side_sessions.delete_session("k") is True
+
+    async def test_a_ticket_needs_subject_and_session(self, store: Any) -> None:
+        """A principal without `sub` or `sid` is refused, and so is what is no ticket."""
+        for claims in ([], [{"type": "sub", "value": "alice"}], [{"type": "sid", "value": "s1"}]):
+            incomplete = a_ticket().model_copy(update={"principal": Principal.model_validate({"claims": claims})})
+            with pytest.raises(ValueError, match="sub|sid"):
+                await store.tickets.store(incomplete)
+            with pytest.raises(ValueError, match="sub|sid"):
+                await store.tickets.renew("k", incomplete)
+        for wrong in (None, "ticket", a_session()):
+            with pytest.raises(TypeError):
+                await store.tickets.store(wrong)
+            with pytest.raises(TypeError):
+                await store.tickets.renew("k", wrong)
+        assert (await store.server_side_sessions.query_sessions()).total_count == 0
