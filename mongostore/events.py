@@ -15,9 +15,7 @@ from mongostore.telemetry import Telemetry
 
 _log = logging.getLogger("mongostore")
 
-EventKind = Literal[
-    "revoked", "replayed", "key_rotated", "signing_key_rotated", "tenant_destroyed", "tenant_deleted"
-]
+EventKind = Literal["revoked", "replayed", "key_rotated", "signing_key_rotated", "tenant_destroyed", "tenant_deleted"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +90,5 @@ class Events:
         )
         try:
             self._hook(event)
-        except Exception:
-            # What was done is done: the caller must not take it for failed.
+        except Exception:  # noqa: BLE001 - what was done is done, and the caller must not take it for failed
             _log.exception("The hook on_event failed for an event %r of tenant %s", kind, tenant)

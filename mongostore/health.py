@@ -148,7 +148,8 @@ async def check_health(
         _checked(("ttl_monitor",), ttl_monitor, limit),
         _checked(("change_stream",), change_stream, limit),
     )
-    return HealthReport(tuple(sorted(sum(found, []), key=lambda check: _ORDER.index(check.name))))
+    checks = (check for checks in found for check in checks)
+    return HealthReport(tuple(sorted(checks, key=lambda check: _ORDER.index(check.name))))
 
 
 async def check_memory_health(key_ring: TenantKeyRing) -> HealthReport:
@@ -252,7 +253,10 @@ def _change_stream(feed: ChangeFeed | None, *, has_replica_set: bool) -> Finding
     if feed is not None:
         if feed.is_listening:
             return "ok", "listening: what other nodes change is seen at once"
-        return "degraded", "not listening: what other nodes change is seen when what is cached expires; it is tried again"
+        return (
+            "degraded",
+            "not listening: what other nodes change is seen when what is cached expires; it is tried again",
+        )
     if has_replica_set:
         return "ok", "not used: nothing is cached"
     return "degraded", "this server has none: what other nodes change is seen when what is cached expires"
@@ -267,10 +271,13 @@ def _clock_skew(state: ServerState) -> Finding:
         return "ok", f"this node's clock and the server's are {seconds} apart"
     found = f"this node's clock is {seconds} {'behind' if skew > timedelta(0) else 'ahead of'} the server's"
     status: Status = "down" if abs(skew) > _HARMFUL_SKEW else "degraded"
-    return status, f"{found}: what expires does so too {'late' if skew > timedelta(0) else 'early'}. Synchronize the clocks"
+    return (
+        status,
+        f"{found}: what expires does so too {'late' if skew > timedelta(0) else 'early'}. Synchronize the clocks",
+    )
 
 
-def _ttl_monitor(runs: bool | None) -> Finding:  # noqa: FBT001 - three answers of one question
+def _ttl_monitor(runs: bool | None) -> Finding:
     if runs is None:
         return "ok", "unknown: the user is not allowed to read the parameter ttlMonitorEnabled"
     if not runs:

@@ -1,10 +1,10 @@
 """Puts telemetry and events around stores, whichever they are: the stores themselves know nothing of either."""
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import fields, replace
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mongostore.clock import Clock
 from mongostore.events import Events
@@ -12,7 +12,11 @@ from mongostore.grants.outcomes import Redemption, Rotation
 from mongostore.options import StoreOptions
 from mongostore.telemetry import Operation, Telemetry, process_telemetry
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 S = TypeVar("S")
+B = TypeVar("B", bound="DataclassInstance")
 
 # In which collection the records of an attribute lie; resources lie in two.
 COLLECTIONS: Mapping[str, str] = {
@@ -60,9 +64,7 @@ class Observer:
         self._system = system
 
     def announcing(self, store: S, noun: str, tenant: str) -> S:
-        """A store of the backend that tells what an auditor wants to hear of.
-
-        Removals are told where they happen, so that each is told once, whoever asked for it.
+        """A store that tells what an auditor wants to hear of.
 
         Args:
             store: any store; it is given back as it is when nothing of the kind happens in it.
@@ -73,6 +75,18 @@ class Observer:
         if self._events is None or rules is None:
             return store
         return cast("S", _Announcing(store, noun, tenant, self._events, rules))
+
+    def announcing_backend(self, backend: B, tenant: str) -> B:
+        """The backend, its stores announcing: before anything is built on them.
+
+        What happens is told where it is done, so that it is told once, whoever asked for it.
+
+        Args:
+            backend: a dataclass whose fields are stores.
+            tenant: whose it is.
+        """
+        stores = {field.name: getattr(backend, field.name) for field in fields(backend)}
+        return replace(backend, **{name: self.announcing(store, name, tenant) for name, store in stores.items()})
 
     def observed(self, store: S, attribute: str, tenant: str) -> S:
         """A store that has a span and a measurement for each operation.
@@ -90,10 +104,13 @@ class Observer:
         return cast("S", _Observed(store, attribute, self._telemetry, attributes))
 
     def observe(self, stores: object, tenant: str) -> None:
-        """Observe every attribute of an object that is a store."""
+        """Observe every attribute of an object that is a store: after everything is built."""
         for attribute in OBSERVED:
             if hasattr(stores, attribute):
-                setattr(stores, attribute, self.observed(getattr(stores, attribute), attribute, tenant))
+                store = getattr(stores, attribute)
+                if attribute in _ABOVE_THE_BACKEND:
+                    store = self.announcing(store, attribute, tenant)
+                setattr(stores, attribute, self.observed(store, attribute, tenant))
 
     def watch_caches(self, caches: Any) -> None:
         """Report what `ConfigurationCaches` do, for as long as they are there."""
@@ -142,16 +159,22 @@ class _Observed(_Proxy):
                 operation.outcome = _outcome(value, when_false)
                 return value
 
+        if inspect.iscoroutinefunction(method):
+
+            @wraps(method)
+            async def observed(*arguments: Any, **named: Any) -> Any:
+                return await awaited(method(*arguments, **named))
+
+            return observed
+
         @wraps(method)
-        def call(*arguments: Any, **named: Any) -> Any:
+        def observed_later(*arguments: Any, **named: Any) -> Any:
             result = method(*arguments, **named)
-            if inspect.isawaitable(result):
-                return awaited(result)
             if isinstance(result, AsyncIterator):
                 return _steps(result, lambda: self._telemetry.operation(full_name, attributes))
-            return result
+            return awaited(result) if inspect.isawaitable(result) else result
 
-        return inspect.markcoroutinefunction(call) if inspect.iscoroutinefunction(method) else call
+        return observed_later
 
 
 class _Announcing(_Proxy):
@@ -182,31 +205,25 @@ class _Announcing(_Proxy):
 async def _steps(items: AsyncIterator[Any], begin: Callable[[], Operation]) -> AsyncIterator[Any]:
     """What an iterator gives, one operation from the first step to the last; between them, the caller's spans go on."""
     operation = begin()
+    failure: type[BaseException] | None = None
     try:
-        async with aclosing(cast("Any", items)) if hasattr(items, "aclose") else _NothingToClose():
-            while True:
-                with operation.step():
-                    try:
-                        item = await anext(items)
-                    except StopAsyncIteration:
-                        break
-                yield item
+        while True:
+            with operation.step():
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    break
+            yield item
     except GeneratorExit:
         # The caller has seen enough.
-        operation.end()
         raise
     except BaseException as error:
-        operation.end(type(error))
+        failure = type(error)
         raise
-    operation.end()
-
-
-class _NothingToClose:
-    async def __aenter__(self) -> None:
-        """Nothing was opened."""
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing to close."""
+    finally:
+        operation.end(failure)
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
 
 
 def _outcome(value: Any, when_false: str) -> str:
@@ -225,7 +242,7 @@ def _removed_all(arguments: Mapping[str, Any], removed: int) -> dict[str, Any] |
     return {"kind": "revoked", "client_id": arguments["filter"].client_id, "count": removed} if removed else None
 
 
-def _removed(_: Mapping[str, Any], removed: bool) -> dict[str, Any] | None:  # noqa: FBT001 - the result of `remove`
+def _removed(_: Mapping[str, Any], removed: bool) -> dict[str, Any] | None:
     return {"kind": "revoked", "count": 1} if removed else None
 
 
@@ -245,11 +262,11 @@ def _rotated(_: Mapping[str, Any], rotation: Rotation) -> dict[str, Any] | None:
     return {"kind": "replayed", "client_id": getattr(rotation.token, "client_id", None)}
 
 
-def _remembered(_: Mapping[str, Any], is_first: bool) -> dict[str, Any] | None:  # noqa: FBT001 - the result of `add`
+def _remembered(_: Mapping[str, Any], is_first: bool) -> dict[str, Any] | None:
     return None if is_first else {"kind": "replayed"}
 
 
-def _data_key_stored(arguments: Mapping[str, Any], stored: bool) -> dict[str, Any] | None:  # noqa: FBT001 - as above
+def _data_key_stored(arguments: Mapping[str, Any], stored: bool) -> dict[str, Any] | None:
     record = arguments["record"]
     # The first one has no predecessor, and generation 0 is the key for hashes.
     if not stored or record.generation <= 1:
@@ -257,7 +274,7 @@ def _data_key_stored(arguments: Mapping[str, Any], stored: bool) -> dict[str, An
     return {"kind": "key_rotated", "tenant": record.tenant, "key_id": record.key_id.hex()}
 
 
-def _signing_key_stored(arguments: Mapping[str, Any], stored: bool) -> dict[str, Any] | None:  # noqa: FBT001 - as above
+def _signing_key_stored(arguments: Mapping[str, Any], stored: bool) -> dict[str, Any] | None:
     is_first = arguments["after"] == 0
     return {"kind": "signing_key_rotated", "key_id": arguments["key"].id} if stored and not is_first else None
 
@@ -271,14 +288,17 @@ def _tenant_deleted(arguments: Mapping[str, Any], removed: int) -> dict[str, Any
     return {"kind": "tenant_deleted", "tenant": arguments["slug"], "count": removed}
 
 
-_RULES: Mapping[str, Mapping[str, Rule]] = {
-    "persisted_grants": {"remove_all": _removed_all, "remove": _removed},
-    "grant_records": {"remove_family": _removed_family},
+_ABOVE_THE_BACKEND: Mapping[str, Mapping[str, Rule]] = {
     "authorization_codes": {"redeem_authorization_code": _redeemed},
     "refresh_tokens": {"rotate_refresh_token": _rotated},
+    "tenants": {"delete": _tenant_deleted},
+}
+_RULES: Mapping[str, Mapping[str, Rule]] = {
+    **_ABOVE_THE_BACKEND,
+    "persisted_grants": {"remove_all": _removed_all, "remove": _removed},
+    "grant_records": {"remove_family": _removed_family},
     "replay_cache": {"add": _remembered},
     "data_keys": {"insert": _data_key_stored},
     "signing_keys": {"add": _signing_key_stored},
     "key_ring": {"destroy": _keys_destroyed},
-    "tenants": {"delete": _tenant_deleted},
 }

@@ -1,11 +1,18 @@
 """What a deployment may choose, with the defaults."""
 
+import inspect
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from mongostore.caching import CachingOptions
+from mongostore.environment import read_options
+from mongostore.events import EventHook
 from mongostore.protection.rotation import KeyRotationPolicy
 from mongostore.signing.options import SigningOptions
+from mongostore.telemetry import Telemetry
 from mongostore.tenancy import DatabasePerTenant, Placement, SharedDatabase
 
 # Frozen in the names of collections: MongoDB takes these everywhere, and no shell needs to quote them.
@@ -32,6 +39,9 @@ class StoreOptions:
         caching: for how long configuration is served from memory; None: never.
         key_rotation: when data keys are replaced.
         signing: how signing keys are made, announced and retired.
+        telemetry: whether there are spans and metrics, through OpenTelemetry where its API is installed; or a `Telemetry`
+            of providers of your own.
+        on_event: is told what an auditor wants to hear of; see `StoreEvent` and `EventHook`.
     """
 
     operation_timeout: timedelta = timedelta(seconds=5)
@@ -46,6 +56,28 @@ class StoreOptions:
     caching: CachingOptions | None = CachingOptions()
     key_rotation: KeyRotationPolicy = KeyRotationPolicy()
     signing: SigningOptions = SigningOptions()
+    telemetry: bool | Telemetry = True
+    on_event: EventHook | None = None
+
+    @classmethod
+    def from_env(cls, prefix: str = "MONGOSTORE_", environ: Mapping[str, str] | None = None) -> Self:
+        """Read the options from the environment: each by its name in upper case, what is not there by its default.
+
+        Durations are written as 500ms, 5s, 10m, 1h or 30d, a number alone is seconds; switches as on or off; lists with
+        commas. Nested options have both names: `MONGOSTORE_CACHING_MAX_ENTRIES`; `MONGOSTORE_CACHING=off` caches
+        nothing; `MONGOSTORE_TENANCY` is `shared` or `per-tenant:identity_{tenant}`. What can't be written, add by
+        `dataclasses.replace(options, on_event=…)`.
+
+        Args:
+            prefix: of the variables' names.
+            environ: names and values; by default, the process's.
+
+        Raises:
+            ConfigurationError: a variable with the prefix is no option, has no effect, or has a value that can't be used;
+                the message names it and doesn't repeat the value. The master key, the URI and the database may have
+                the prefix too (`MONGOSTORE_MASTER_KEY`, `MONGOSTORE_URI`, `MONGOSTORE_DATABASE`), and are left alone.
+        """
+        return read_options(cls, prefix, os.environ if environ is None else environ)
 
     def __post_init__(self) -> None:
         """Refuse what can't work.
@@ -61,6 +93,7 @@ class StoreOptions:
             if value < timedelta(0) or (value == timedelta(0) and name != "consumed_retention"):
                 raise ValueError(f"{name} must be positive, not {value}")
         self._check_sessions()
+        self._check_observation()
         if not isinstance(self.collection_prefix, str):
             raise TypeError(f"collection_prefix must be a str, not {type(self.collection_prefix).__name__}")
         if not _PREFIX_CHARACTERS.issuperset(self.collection_prefix) or self.collection_prefix.startswith("system."):
@@ -83,3 +116,13 @@ class StoreOptions:
             raise TypeError("coordinate_client_lifetimes_with_user_session must be True or False")
         if not isinstance(self.user_display_name_claim_type, str | None):
             raise TypeError("user_display_name_claim_type must be a str or None")
+
+    def _check_observation(self) -> None:
+        if not isinstance(self.telemetry, bool | Telemetry):
+            raise TypeError(f"telemetry must be True, False or a Telemetry, not {type(self.telemetry).__name__}")
+        if self.on_event is not None and not callable(self.on_event):
+            raise TypeError(f"on_event must be a function of a StoreEvent, not {type(self.on_event).__name__}")
+        if inspect.iscoroutinefunction(self.on_event) or inspect.iscoroutinefunction(
+            getattr(self.on_event, "__call__", None)  # noqa: B004 - whether it is a coroutine, not whether it is there
+        ):
+            raise TypeError("on_event must not be a coroutine function: nothing waits for it. Put the event into a queue")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from mongostore.errors import ConfigurationError
 
@@ -145,7 +145,7 @@ class Operation:
         self._token: Any = None
         self._begun = perf_counter()
 
-    def __enter__(self) -> "Operation":
+    def __enter__(self) -> Self:
         """Let what runs inside be the span's."""
         # A span of nobody's is none that others could belong to, and making it the current one costs the most.
         if self._span.get_span_context().is_valid:

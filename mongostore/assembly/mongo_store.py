@@ -199,7 +199,7 @@ class MongoStore(Stores):
     async def _prepare_tenant(self, tenant: Tenant) -> None:
         own = self._databases.owned(tenant)
         if own is not None:
-            await apply_schema(own)
+            await apply_schema(own, main=self._databases.main)
 
     async def _remove_tenant(self, tenant: Tenant, on_progress: OnProgress) -> int:
         own = self._databases.owned(tenant)

@@ -5,11 +5,15 @@ import asyncio
 import os
 
 from mongostore.cli.schema_report import ProgressLine, Report, as_json, as_text
+from mongostore.clock import SystemClock
 from mongostore.errors import ConfigurationError
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
+from mongostore.mongo.databases import Databases
+from mongostore.mongo.tenants import MongoTenantRegistry
 from mongostore.options import StoreOptions
 from mongostore.schema import Change, Drift, apply_schema, check_schema, plan_schema
+from mongostore.tenancy import DEFAULT_TENANT, DatabasePerTenant, SharedDatabase
 
 HELP = "Show, make and check the indexes and validators of a database."
 
@@ -31,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="MongoDB's URI; better in the environment variable MONGOSTORE_URI, where no process list shows it",
         )
         action.add_argument("--database", help="its name; or in the environment variable MONGOSTORE_DATABASE")
+        action.add_argument("--configuration-database", help="where clients and resources lie, if in one of their own")
+        action.add_argument("--key-ring-database", help="where the data keys lie, if in one of their own")
         action.add_argument("--collection-prefix", default="", help="as in StoreOptions")
+        action.add_argument("--tenant-pattern", help="as in DatabasePerTenant, such as identity_{tenant}")
+        action.add_argument(
+            "--all-tenants", action="store_true", help="with --tenant-pattern: the database of every registered tenant too"
+        )
         action.add_argument("--json", action="store_true", help="print the result for machines")
         if name == "check":
             action.add_argument("--allow-foreign", action="store_true", help="accept indexes that somebody else made")
@@ -45,12 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         1 when `check` finds a drift, or when `apply` has to leave what is in its way.
     """
-    report = asyncio.run(_report(arguments))
-    print(as_json(report) if arguments.json else as_text(report))
-    return 0 if report.in_order or arguments.action == "plan" else 1
+    reports = asyncio.run(_reports(arguments))
+    print(as_json(reports) if arguments.json else "\n".join(map(as_text, reports)))
+    return 0 if arguments.action == "plan" or all(report.in_order for report in reports) else 1
 
 
-async def _report(arguments: argparse.Namespace) -> Report:
+async def _reports(arguments: argparse.Namespace) -> list[Report]:
     uri = _given(arguments.uri, "--uri", "MONGOSTORE_URI")
     database = _given(arguments.database, "--database", "MONGOSTORE_DATABASE")
     try:
@@ -60,21 +70,36 @@ async def _report(arguments: argparse.Namespace) -> Report:
             operation_timeout=options.operation_timeout,
             server_selection_timeout=options.server_selection_timeout,
         )
-        binding = Binding(connection, database, options.collection_prefix)
+        pattern = arguments.tenant_pattern
+        databases = Databases(
+            connection,
+            database,
+            prefix=options.collection_prefix,
+            placement=SharedDatabase() if pattern is None else DatabasePerTenant(pattern=pattern),
+            configuration=arguments.configuration_database,
+            key_ring=arguments.key_ring_database,
+        )
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+    if arguments.all_tenants and pattern is None:
+        raise ConfigurationError("--all-tenants goes with --tenant-pattern: without one, all tenants are in one database")
     await connection.open()
     try:
-        return await _done(arguments, binding)
+        tenants = [DEFAULT_TENANT]
+        if arguments.all_tenants:
+            tenants += await MongoTenantRegistry(databases.main, SystemClock()).registered()
+        return [await _done(arguments, binding, databases.main) for binding in databases.all(tenants)]
     finally:
         await connection.close()
 
 
-async def _done(arguments: argparse.Namespace, binding: Binding) -> Report:
+async def _done(arguments: argparse.Namespace, binding: Binding, main: Binding) -> Report:
     done: tuple[Change, ...] = ()
     if arguments.action == "apply":
         with ProgressLine() as progress:
-            applied = await apply_schema(binding, on_progress=progress, drop_foreign=arguments.drop_foreign)
+            applied = await apply_schema(
+                binding, on_progress=progress, drop_foreign=arguments.drop_foreign, main=main
+            )
         done, left = applied.done, applied.left
         in_order = all(each.kind is Drift.FOREIGN_INDEX for each in left)
     else:

@@ -46,16 +46,22 @@ class Report:
     left: Sequence[Change]
 
 
-def as_json(report: Report) -> str:
+def as_json(reports: Sequence[Report]) -> str:
     """One object; names and meanings are frozen, what is in `detail` is for people."""
     return json.dumps(
         {
-            "action": report.action,
-            "database": report.database,
-            "collection_prefix": report.collection_prefix,
-            "in_order": report.in_order,
-            "done": [_fields(each) for each in report.done],
-            "left": [_fields(each) for each in report.left],
+            "action": reports[0].action,
+            "in_order": all(report.in_order for report in reports),
+            "databases": [
+                {
+                    "database": report.database,
+                    "collection_prefix": report.collection_prefix,
+                    "in_order": report.in_order,
+                    "done": [_fields(each) for each in report.done],
+                    "left": [_fields(each) for each in report.left],
+                }
+                for report in reports
+            ],
         },
         indent=2,
     )

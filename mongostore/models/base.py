@@ -86,7 +86,7 @@ class ReferenceEnum(IntEnum):
         if not isinstance(value, str):
             return None
         # A trailing underscore keeps a member's name off Python's keywords.
-        return cls.__members__.get(value) or cls.__members__.get(f"{value}_")
+        return cls.__members__.get(value, cls.__members__.get(f"{value}_"))
 
 
 def _identifier(value: str, info: ValidationInfo) -> str:

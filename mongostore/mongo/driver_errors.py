@@ -73,14 +73,18 @@ def _translated(error: Exception, action: str, seconds: float, hosts: str) -> Mo
             "Check that it runs, can be reached from here and has a primary"
         )
     if isinstance(error, OperationFailure):
-        if error.code == _UNAUTHORIZED:
-            return StorageUnavailable(
-                f"could not {action}: MongoDB at {hosts} does not allow it to this user. "
-                "Give the user the role readWrite on the database"
-            )
-        if error.code == _AUTHENTICATION_FAILED:
-            return StorageUnavailable(f"could not {action}: MongoDB at {hosts} refused the user or the password")
-        return StorageUnavailable(f"could not {action}: MongoDB at {hosts} answered with error {error.code}")
+        return _refusal(error, action, hosts)
     if isinstance(error, DocumentTooLarge):
         return StorageUnavailable(f"could not {action}: the record is larger than the 16 MiB that MongoDB takes")
     return StorageUnavailable(f"could not {action} at {hosts}: {type(error).__name__}")
+
+
+def _refusal(error: OperationFailure, action: str, hosts: str) -> StorageUnavailable:
+    if error.code == _UNAUTHORIZED:
+        return StorageUnavailable(
+            f"could not {action}: MongoDB at {hosts} does not allow it to this user. "
+            "Give the user the role readWrite on the database"
+        )
+    if error.code == _AUTHENTICATION_FAILED:
+        return StorageUnavailable(f"could not {action}: MongoDB at {hosts} refused the user or the password")
+    return StorageUnavailable(f"could not {action}: MongoDB at {hosts} answered with error {error.code}")

@@ -29,7 +29,9 @@ class MongoSealedRecordStore:
         self._binding = binding
         self._leases = leases
         self._tenant = tenant
-        self._fields: Mapping[str, type[StoredFields]] = {each.label: each for each in binding.nouns if each.sealed_fields}
+        self._fields: Mapping[str, type[StoredFields]] = {
+            each.label: each for each in binding.nouns if each.sealed_fields
+        }
 
     @property
     def labels(self) -> Sequence[str]:

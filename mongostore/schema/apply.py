@@ -67,6 +67,7 @@ async def apply_schema(
     on_progress: OnProgress | None = None,
     drop_foreign: bool = False,
     wait: timedelta = timedelta(minutes=10),
+    main: Binding | None = None,
 ) -> Applied:
     """Make every change that the plan has. What is as it should be is not touched, and documents never are.
 
@@ -76,6 +77,7 @@ async def apply_schema(
         on_progress: is told about every step, and repeatedly about long ones.
         drop_foreign: drop the indexes that somebody else made, too.
         wait: how long to wait for another one to finish.
+        main: the deployment's own database, where leases lie, if it is another one.
 
     Raises:
         ConfigurationError: the data is in the way of an index; what came before it is done.
@@ -88,7 +90,7 @@ async def apply_schema(
         if on_progress is not None:
             on_progress(Progress("wait for another apply to finish", elapsed))
 
-    async with Leases(binding).hold("schema", _LEASE_DURATION, wait, on_wait=waiting):
+    async with Leases(main or binding).hold(f"schema of {binding.database_name}", _LEASE_DURATION, wait, on_wait=waiting):
         plan = await plan_schema(binding)
         # Again, because a running store may have made a collection meanwhile, and what was in the way may now be gone.
         while changes := [each for each in plan.applicable(drop_foreign=drop_foreign) if each not in done]:

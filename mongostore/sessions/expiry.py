@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mongostore.errors import MongostoreError
+from mongostore.errors import KeyUnavailable, MongostoreError, PayloadUnreadable, StorageUnavailable
 from mongostore.models import ServerSideSession
 from mongostore.sessions.coordination import SessionCoordination
 from mongostore.stores.leases import JobLease, JobLeases
@@ -49,29 +49,32 @@ class SessionExpiry:
 
     async def run(self, callback: ExpiryCallback, interval: timedelta) -> None:
         """See `SessionService.run`."""
+        cancellation = _Cancellation()
         failures = 0
         while True:
-            failures = failures + 1 if await self._round_fails(callback) else 0
+            failures = failures + 1 if await self._round_fails(callback, cancellation) else 0
+            cancellation.check()
             await asyncio.sleep(_pause(interval, failures).total_seconds())
 
-    async def _round_fails(self, callback: ExpiryCallback) -> bool:
+    async def _round_fails(self, callback: ExpiryCallback, cancellation: "_Cancellation") -> bool:
         """Process all that is due, unless another node is at it."""
         try:
             lease = await self._leases.acquire(_JOB, DEFAULT_LEASE)
             if lease is None:
                 return False
             try:
-                return await self._drain(callback, lease)
+                return await self._drain(callback, lease, cancellation)
             finally:
                 await _release(lease)
-        except MongostoreError as error:
+        except (StorageUnavailable, PayloadUnreadable, KeyUnavailable) as error:
             _log.warning("Expired sessions could not be processed, and will be tried again: %s", error)
             return True
 
-    async def _drain(self, callback: ExpiryCallback, lease: JobLease) -> bool:
+    async def _drain(self, callback: ExpiryCallback, lease: JobLease, cancellation: "_Cancellation") -> bool:
         failed = False
         while True:
             batch = await self._process_batch(callback, DEFAULT_COUNT, DEFAULT_LEASE)
+            cancellation.check()
             failed = failed or batch.processed < batch.claimed
             # A lease that has passed on does no harm: claims keep two nodes apart as well.
             if batch.claimed == 0 or not await lease.renew():
@@ -92,6 +95,23 @@ class SessionExpiry:
             else:
                 processed += 1
         return _Batch(len(claimed), processed)
+
+
+class _Cancellation:
+    """Whether the present task was asked to stop: the driver does not always pass a cancellation on."""
+
+    def __init__(self) -> None:
+        self._before = self._asked()
+
+    def check(self) -> None:
+        """Stop when it was."""
+        if self._asked() > self._before:
+            raise asyncio.CancelledError
+
+    @staticmethod
+    def _asked() -> int:
+        task = asyncio.current_task()
+        return task.cancelling() if task else 0
 
 
 def _pause(interval: timedelta, failures: int) -> timedelta:

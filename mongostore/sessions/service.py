@@ -109,10 +109,10 @@ class SessionService:
         return await self._expiry.process(callback, count, lease)
 
     async def run(self, callback: ExpiryCallback, *, interval: timedelta = DEFAULT_INTERVAL) -> None:
-        """Process expired sessions as `process_expired`, on one node at a time, until cancelled.
+        """Process expired sessions as `process_expired`, on one node at a time.
 
-        Failures are logged; what failed is tried again from a minute later on, less and less often down to once an
-        interval.
+        It works until it is cancelled, or the store is closed (`ConfigurationError`). Other failures are logged; what
+        failed is tried again from a minute later on, less and less often down to once an interval.
 
         Args:
             callback: as for `process_expired`.

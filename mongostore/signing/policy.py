@@ -1,8 +1,8 @@
 """Which key signs, which are published, which are to be made and deleted: decisions only, no input or output.
 
 A key has its time from its creation: announced, then (from `propagation_time` on) active, then (from `rotation_interval`
-on) only published, then (`retention_duration` later) retired. A creation in the future, by a node whose clock is ahead,
-counts as now.
+on) only published, then (`retention_duration` later) retired. A key from the future, made by a node whose clock is ahead,
+is announced.
 """
 
 from collections.abc import Sequence
@@ -146,7 +146,7 @@ def _is_retired(now: datetime, key: KnownKey, options: SigningOptions) -> bool:
 
 
 def _age(now: datetime, key: KnownKey) -> timedelta:
-    return max(now - key.created, timedelta(0))
+    return now - key.created
 
 
 def _order(key: KnownKey) -> tuple[datetime, int]:

@@ -241,7 +241,7 @@ def hello(uri: str, wait_ms: int) -> Mapping[str, Any]:
     try:
         with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=wait_ms) as connection:
             return connection.admin.command("hello")
-    except PyMongoError as error:
+    except (PyMongoError, ValueError) as error:  # A malformed port is a ValueError.
         raise StorageUnavailable(f"No MongoDB answered within {wait_ms} ms.") from error
 
 

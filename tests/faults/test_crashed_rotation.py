@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 
 import mongostore
-from mongostore import LocalMasterKey, MongoStore, MongostoreWarning
+from mongostore import LocalMasterKey, MongoStore
 from mongostore.grants.refresh_tokens import PENDING_MARGIN
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.connection import Connection
 from mongostore.schema import apply_schema
 from mongostore.testing import FakeClock
 from mongostore.testing.factories import a_refresh_token, an_authorization_code
 
 WORKER = Path(__file__).with_name("dying_worker.py")
 MASTER_KEY = LocalMasterKey.generate()
+LIMIT = timedelta(seconds=10)
 GRACE = timedelta(seconds=60)
 FAMILY = "family"
 STEPS = [(method, when) for method in ("insert", "succeed", "make_live") for when in ("before", "during", "after")]
@@ -27,12 +30,12 @@ STEPS = [(method, when) for method in ("insert", "succeed", "make_live") for whe
 @pytest.fixture
 async def store(mongo_uri, database_name):
     """An open store on a database with its schema applied. Its clock is behind that of the process that dies."""
-    store = MongoStore(mongo_uri, database=database_name, master_key=MASTER_KEY, clock=FakeClock())
-    with pytest.warns(MongostoreWarning):
-        await store.open()
-    await apply_schema(store._binding)
-    yield store
-    await store.close()
+    connection = Connection(mongo_uri, operation_timeout=LIMIT, server_selection_timeout=LIMIT)
+    await connection.open()
+    await apply_schema(Binding(connection, database_name))
+    await connection.close()
+    async with MongoStore(mongo_uri, database=database_name, master_key=MASTER_KEY, clock=FakeClock()) as store:
+        yield store
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Re-encryption that is cut off, by the death of its process or of the server: running it again finishes the rest."""
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -72,13 +71,13 @@ async def assert_all_is_there(store: MongoStore) -> None:
 async def test_killed_half_way_another_run_finishes(store, grants, mongo_uri, database_name, master_key):
     """SIGKILL in the middle: no payload is lost or twice sealed, and the next run does exactly what was left."""
     command = [sys.executable, "-c", PROCESS, mongo_uri, database_name, master_key.export(), str(BATCH)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
-        while int(await asyncio.to_thread(process.stdout.readline)) < COUNT // 2:
+        while int(await process.stdout.readline()) < COUNT // 2:
             pass
     finally:
         process.kill()
-        process.communicate()
+        await process.communicate()
     left = await stale_count(store, grants)
     assert 0 < left <= COUNT // 2
     await assert_all_is_there(store)

@@ -9,9 +9,12 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from mongostore import LocalMasterKey, MongoStore
+from mongostore import LocalMasterKey, MongoStore, StoreOptions
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
+from mongostore.mongo.data_keys import MongoDataKeyStore
+from mongostore.protection.key_ring import KeyRing
+from mongostore.protection.protector import Protector, SealingProtector
 from mongostore.schema import apply_schema
 from mongostore.testing import FakeClock
 
@@ -33,6 +36,8 @@ class Wire(CommandListener):
 
     def started(self, event: CommandStartedEvent) -> None:
         command = dict(event.command)
+        if _is_of_a_change_stream(command):
+            return
         self.sent.append(command)
         if self.before_sending:
             self.before_sending(event.database_name, command)
@@ -44,40 +49,66 @@ class Wire(CommandListener):
         pass
 
 
+def _is_of_a_change_stream(command: dict[str, Any]) -> bool:
+    # What listens for changes goes on beside everything else.
+    pipeline = command.get("pipeline")
+    return command.get("collection") == "$cmd.aggregate" or bool(pipeline and "$changeStream" in pipeline[0])
+
+
 @pytest.fixture
 def wire() -> Wire:
     return Wire()
 
 
-@pytest.fixture
-def prepare(mongo_uri: str) -> Callable[[str], Awaitable[None]]:
-    """Applies the schema to a database."""
+@asynccontextmanager
+async def bound(uri: str, database: str) -> AsyncIterator[Binding]:
+    connection = Connection(uri, operation_timeout=LIMIT, server_selection_timeout=LIMIT)
+    await connection.open()
+    yield Binding(connection, database)
+    await connection.close()
 
-    async def applied(database: str) -> None:
-        connection = Connection(mongo_uri, operation_timeout=LIMIT, server_selection_timeout=LIMIT)
-        await connection.open()
-        await apply_schema(Binding(connection, database))
-        await connection.close()
+
+@pytest.fixture
+def prepare(mongo_uri: str) -> Callable[..., Awaitable[None]]:
+    """Applies the schema to a database, of another server when its URI is given."""
+
+    async def applied(database: str, uri: str = mongo_uri) -> None:
+        async with bound(uri, database) as binding:
+            await apply_schema(binding)
 
     return applied
 
 
 @pytest.fixture
-async def prepared_database(prepare: Callable[[str], Awaitable[None]], database_name: str) -> str:
+async def prepared_binding(mongo_uri: str, prepared_database: str) -> AsyncIterator[Binding]:
+    """What the stores work on, for looking at what they would do."""
+    async with bound(mongo_uri, prepared_database) as binding:
+        yield binding
+
+
+@pytest.fixture
+def protector(prepared_binding: Binding) -> Protector:
+    """Seals with the keys that an opened store has."""
+    return SealingProtector(KeyRing(MongoDataKeyStore(prepared_binding), MASTER_KEY, FakeClock()))
+
+
+@pytest.fixture
+async def prepared_database(prepare: Callable[..., Awaitable[None]], database_name: str) -> str:
     """A database of the test's own, with the schema applied."""
     await prepare(database_name)
     return database_name
 
 
 @pytest.fixture
-def open_store(mongo_uri: str, wire: Wire) -> Callable[[str], AbstractAsyncContextManager[MongoStore]]:
+def open_store(mongo_uri: str, wire: Wire) -> Callable[..., AbstractAsyncContextManager[MongoStore]]:
     """Opens a store on a database, its commands heard by `wire`."""
 
     @asynccontextmanager
-    async def opened(database: str) -> AsyncIterator[MongoStore]:
+    async def opened(database: str, **options: Any) -> AsyncIterator[MongoStore]:
+        chosen = StoreOptions(**options)
         async with (
             AsyncMongoClient(mongo_uri, event_listeners=[wire]) as client,
-            MongoStore(client, database=database, master_key=MASTER_KEY, clock=FakeClock()) as store,
+            MongoStore(client, database=database, master_key=MASTER_KEY, options=chosen, clock=FakeClock()) as store,
         ):
             yield store
 

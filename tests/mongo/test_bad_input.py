@@ -15,9 +15,8 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from mongostore import ConfigurationError, KeyUnavailable, LocalMasterKey, MongoStore, StorageUnavailable, StoreOptions
-from mongostore.errors import MongostoreError, MongostoreWarning
-from mongostore.models import PersistedGrantFilter
-from mongostore.schema import apply_schema
+from mongostore.errors import MongostoreError
+from mongostore.models import PersistedGrant, PersistedGrantFilter
 from mongostore.testing import EmbeddedMongo
 from mongostore.testing.factories import a_grant, a_refresh_token, an_authorization_code
 
@@ -75,7 +74,7 @@ IMPOSSIBLE = ["", "x" * 1_001, "a\0b", "\ud800"]
 async def test_an_impossible_identifier_is_not_saved(store, mongo_connection, prepared_database, field, value):
     """It is refused by name, whichever way it came in; nothing is written, and a look-up of it finds nothing."""
     with pytest.raises(ValueError, match=field):
-        a_grant(**{"key": "k", field: value})
+        PersistedGrant(**{**vars(a_grant("k")), field: value})
     smuggled = a_grant("k", data=PASSWORD).model_copy(update={field: value})
     with pytest.raises(ValueError, match=field) as caught:
         await store.persisted_grants.store(smuggled)
@@ -140,7 +139,7 @@ def test_a_wrong_connection_is_refused(connection):
 
 def test_a_synchronous_client_is_refused(mongo_connection):
     """PyMongo's other client would block the loop."""
-    with pytest.raises(TypeError, match="AsyncMongoClient, an|AsyncMongoClient or"):
+    with pytest.raises(TypeError, match="an AsyncMongoClient"):
         MongoStore(mongo_connection, database="identity", master_key=KEY)
 
 
@@ -244,25 +243,10 @@ def own_server():
 
 
 @pytest.fixture
-async def own_store(own_server, prepare_at):
-    await prepare_at(own_server.uri)
+async def own_store(own_server, prepare):
+    await prepare("identity", own_server.uri)
     async with MongoStore(own_server.uri, database="identity", master_key=KEY, options=QUICK) as opened:
         yield opened
-
-
-@pytest.fixture
-def prepare_at():
-    """Applies the schema to the database of a server."""
-
-    async def prepared(uri):
-        store = MongoStore(uri, database="identity", master_key=KEY)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MongostoreWarning)
-            await store.open()
-        await apply_schema(store._binding)
-        await store.close()
-
-    return prepared
 
 
 async def test_a_server_that_dies_is_told_in_time_and_found_again(own_server, own_store):
@@ -298,6 +282,8 @@ async def test_a_server_that_hangs_is_given_up_in_time(own_server, own_store):
     process = process_of(own_server)
     os.kill(process, signal.SIGSTOP)
     try:
+        while running_threads(process):
+            time.sleep(0.01)  # noqa: ASYNC251 - nothing else is to run meanwhile
         for call in (
             own_store.authorization_codes.redeem_authorization_code(code),
             own_store.persisted_grants.get_all(PersistedGrantFilter(subject_id="alice")),
@@ -328,3 +314,9 @@ def process_of(server: EmbeddedMongo) -> int:
             found.append(int(entry.name))
     (process,) = found
     return process
+
+
+def running_threads(process: int) -> list[str]:
+    """Those that have not stopped yet: on a busy machine a signal takes its time."""
+    states = [(task / "stat").read_text().rpartition(") ")[2][0] for task in Path(f"/proc/{process}/task").iterdir()]
+    return [state for state in states if state != "T"]

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from mongostore import LocalMasterKey, MongoStore
 from mongostore.models import PersistedGrant, PersistedGrantFilter
 from mongostore.mongo.documents.grants import GrantCodec
+from mongostore.protection.protector import Protector
 from mongostore.stores.grant_records import GrantRecord
 from mongostore.tenancy import Tenant
 from mongostore.testing.contracts.filled_models import (
@@ -55,7 +56,16 @@ STATE = {"consumed_time", "purge_at", "pending", "predecessor", "revision", "kin
 
 WITH_PLAN = {"find", "update", "delete", "findAndModify", "distinct", "aggregate"}
 # A getMore goes on with the plan of its find or aggregate.
-WITHOUT_PLAN = {"insert", "getMore", "hello", "listCollections", "listIndexes", "buildInfo", "endSessions"}
+WITHOUT_PLAN = {
+    "insert",
+    "getMore",
+    "hello",
+    "listCollections",
+    "listIndexes",
+    "buildInfo",
+    "endSessions",
+    "killCursors",
+}
 
 
 def filters() -> Iterator[PersistedGrantFilter]:
@@ -197,19 +207,20 @@ class Planner:
     """Asks the planner about each command before it is sent, and collects what is wrong with the answers."""
 
     def __init__(self, connection: MongoClient[dict[str, Any]]) -> None:
-        self._connection = connection
+        self.connection = connection
+        self.listens = True
         self.problems: list[str] = []
         self.explained = 0
 
     def __call__(self, database_name: str, command: dict[str, Any]) -> None:
         name = next(iter(command))
-        if name in WITHOUT_PLAN:
+        if name in WITHOUT_PLAN or not self.listens:
             return
         # The driver logs what a listener raises and goes on: problems are collected instead.
         if name not in WITH_PLAN:
             self.problems.append(f"{name} is new: say how it is explained, or that it has no plan")
             return
-        database = self._connection[database_name]
+        database = self.connection[database_name]
         for statement, query, limit in _statements(name, command):
             try:
                 plan = database.command({"explain": statement, "verbosity": "executionStats"})
@@ -258,13 +269,12 @@ def _stages(plan: Any) -> Iterator[str]:
             yield from _stages(each)
 
 
-async def _populate(store: Any, mongo_connection: MongoClient[dict[str, Any]]) -> None:
+async def _populate(store: Any, database: Any, protector: Protector) -> None:
     """A few thousand grants of several tenants, live, expired, consumed, pending, rotated; configuration besides."""
     now = store.clock.now()
     states: list[dict[str, Any]] = [{}, {"expiration": None}, {"consumed_time": now}]
-    database = mongo_connection[store._binding.database_name]
     for tenant in TENANTS:
-        codec = GrantCodec(Tenant(tenant), store._protector, timedelta(days=1))
+        codec = GrantCodec(Tenant(tenant), protector, timedelta(days=1))
         documents = []
         for number, (subject, session, client, kind, state, _) in enumerate(
             product([*SUBJECTS, "dora", None], SESSIONS, CLIENTS, TYPES, states, range(COPIES))
@@ -301,21 +311,29 @@ async def _populate(store: Any, mongo_connection: MongoClient[dict[str, Any]]) -
         )
 
 
+@pytest.fixture
+def planner(wire, mongo_connection):
+    wire.before_sending = planner = Planner(mongo_connection)
+    return planner
+
+
+@pytest.mark.parametrize("options", [{"caching": None}, {}], ids=["without caches", "with caches"])
 async def test_no_query_scans_sorts_or_reads_what_it_does_not_need(
-    prepared_database, open_store, wire, mongo_connection
+    prepared_database, open_store, protector, planner, options
 ):
     """Whatever the library asks is answered from an index: no scan, no sort in memory, no document that is not meant."""
-    planner = Planner(mongo_connection)
-    async with open_store(prepared_database) as store:
-        await _populate(store, mongo_connection)
-        wire.before_sending = planner
+    async with open_store(prepared_database, **options) as store:
+        planner.listens = False
+        await _populate(store, planner.connection[prepared_database], protector)
+        planner.listens = True
         for name, exercise in EXERCISES.items():
             before = planner.explained
             await exercise(store)
-            assert planner.explained > before or "store_" in name, f"{name} sent nothing that could be explained"
-    async with open_store(prepared_database) as store:
+            # What is stored under a new handle is inserted, and a cache may answer by itself.
+            assert planner.explained > before or "store_" in name or not options, f"{name} sent nothing to explain"
+    async with open_store(prepared_database):
         pass
-    assert planner.explained > 200
+    assert planner.explained > 150
     assert planner.problems == []
 
 

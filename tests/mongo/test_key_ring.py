@@ -1,7 +1,6 @@
 """The key ring through the store, on a real server: `store.key_ring`, several nodes, several processes."""
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -163,18 +162,17 @@ async def test_processes_rotating_at_once_make_one_key(mongo_uri, database_name,
     store = await new_node(clock=None)
     await store.persisted_grants.store(a_grant())
     command = [sys.executable, "-c", ROTATING_PROCESS, mongo_uri, database_name, master_key.export()]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) for _ in range(4)
-    ]
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    processes = [await asyncio.create_subprocess_exec(*command, **pipes) for _ in range(4)]
     try:
-        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 4
+        assert [await process.stdout.readline() for process in processes] == [b"ready\n"] * 4
         for process in processes:
-            process.stdin.write("go\n")
-        active = {process.stdout.readline().strip() for process in processes}
+            process.stdin.write(b"go\n")
+        active = {(await process.stdout.readline()).decode().strip() for process in processes}
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
+            await process.communicate()
     assert active == {(await store.key_ring.status()).active_key_id}
     assert [each["generation"] for each in keys.find({}, sort=[("generation", 1)])] == [1, 2]
 
@@ -257,7 +255,7 @@ async def test_master_key_is_replaced(new_node, ring_of, clock, master_key):
         await new_node()
 
 
-async def test_destroyed_tenant_is_gone_for_good(new_node, ring_of, clock, keys, mongo_connection, database_name):
+async def test_destroyed_tenant_is_gone_for_good(new_node, ring_of, clock, keys):
     """Its payloads don't open, nothing can be stored, no key is made anew; the records and a tombstone stay."""
     store = await new_node()
     await store.persisted_grants.store(a_lasting_grant(clock))
@@ -279,7 +277,7 @@ async def test_destroyed_tenant_is_gone_for_good(new_node, ring_of, clock, keys,
         status = await node.key_ring.status()
         assert (status.destroyed, status.active_key_id, len(status.keys)) == (True, None, 3)
     assert keys.count_documents({"wrapped": {"$exists": True}}) == 0
-    assert mongo_connection[database_name]["grants"].count_documents({}) == 1
+    assert keys.database["grants"].count_documents({}) == 1
 
 
 async def test_other_nodes_stop_sealing_within_a_minute(new_node, clock):

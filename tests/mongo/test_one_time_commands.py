@@ -17,6 +17,8 @@ from mongostore.testing.factories import (
 
 MAJORITY_ON_DISK = {"w": "majority", "j": True}
 MINUTE = timedelta(minutes=1)
+# Whoever opened the store may be listening for changes beside what is measured here.
+OF_A_CHANGE_STREAM = {"aggregate", "getMore", "killCursors"}
 WITH_PLAN = {"find", "update", "delete", "findAndModify"}
 
 
@@ -139,7 +141,7 @@ async def test_an_operation_is_these_commands_and_each_goes_by_an_index(
             wire.sent.clear()
             plans.clear()
             await call(store, ids)
-            sent = list(wire.sent)
+            sent = [command for command in wire.sent if next(iter(command)) not in OF_A_CHANGE_STREAM]
             assert [next(iter(command)) for command in sent] == expected, place
             for command in sent:
                 assert command[next(iter(command))] == collection

@@ -194,7 +194,9 @@ async def test_changed_value_is_not_replaced(records, grants):
 
 
 async def fill(store: MongoStore, count: int, **values: Any) -> None:
-    await asyncio.gather(*(store.persisted_grants.store(a_grant(f"{n:04}", data=f"{n}", **values)) for n in range(count)))
+    await asyncio.gather(
+        *(store.persisted_grants.store(a_grant(f"{n:04}", data=f"{n}", **values)) for n in range(count))
+    )
 
 
 async def test_everything_is_sealed_by_the_active_key(store, grants):

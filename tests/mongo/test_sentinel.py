@@ -18,6 +18,7 @@ from mongostore.errors import PayloadUnreadable
 from mongostore.models import Claim, OidcProvider, PersistedGrantFilter, Principal
 from mongostore.mongo.documents.grants import GrantFields
 from mongostore.mongo.documents.identity_providers import IdentityProviderFields
+from mongostore.protection.context import Context
 from mongostore.protection.envelope import Sealed
 from mongostore.testing.factories import a_consent, a_grant, a_reference_token, a_refresh_token, an_authorization_code
 
@@ -165,15 +166,8 @@ KINDS = {
 
 
 @pytest.fixture
-async def store(prepared_database, open_store):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
-async def _sealed(store: Any) -> Sealed:
-    await store.persisted_grants.store(a_grant("seed"))
-    document = await store._binding.database["grants"].find_one({"_id": "default|seed"})
-    return Sealed.from_stored(document["payload"])
+async def sealed(protector) -> Sealed:
+    return await protector.seal(b"payload", Context("default", "grants", "hit", "payload"))
 
 
 async def _bulk(document_class, document):
@@ -226,10 +220,9 @@ BEANIE_WRITES = {
 
 
 @pytest.mark.parametrize("fields", KINDS, ids=lambda fields: fields.__name__)
-async def test_no_write_of_beanie_stores_what_is_not_sealed(store, raw, mongo_connection, prepared_database, fields):
+async def test_no_write_of_beanie_stores_what_is_not_sealed(sealed, prepared_binding, raw, mongo_connection, fields):
     """Whichever of Beanie's writes it comes by, an unsealed payload is refused: by a hook, or by the database."""
-    document_class = await store._binding.document(fields)
-    sealed = await _sealed(store)
+    document_class = await prepared_binding.document(fields)
     for write in BEANIE_WRITES.values():
         for value in UNSEALED.values():
             raw[fields.label].delete_many({})
@@ -238,7 +231,7 @@ async def test_no_write_of_beanie_stores_what_is_not_sealed(store, raw, mongo_co
             new = document_class.model_construct(id=MISS["_id"], payload=value, **KINDS[fields])
             await _refused(lambda: write(document_class, new, stored, value))  # noqa: B023 - called at once
             assert list(raw[fields.label].find({}, ["payload"])) == [{**HIT, "payload": bytes(sealed)}]
-    assert found_in(mongo_connection, prepared_database, SENTINEL) == []
+    assert found_in(mongo_connection, raw.name, SENTINEL) == []
 
 
 async def _refused(write: Any) -> None:
@@ -271,9 +264,8 @@ DRIVER_WRITES = {
 
 
 @pytest.mark.parametrize("fields", KINDS, ids=lambda fields: fields.__name__)
-async def test_no_raw_write_stores_what_is_not_sealed(store, raw, mongo_connection, prepared_database, fields):
+async def test_no_raw_write_stores_what_is_not_sealed(sealed, raw, mongo_connection, fields):
     """A colleague with the driver's shell is refused by the database itself."""
-    sealed = await _sealed(store)
     raw[fields.label].delete_many({})
     raw[fields.label].insert_one({**HIT, **KINDS[fields], "payload": sealed})
     for write in DRIVER_WRITES.values():
@@ -282,16 +274,16 @@ async def test_no_raw_write_stores_what_is_not_sealed(store, raw, mongo_connecti
                 write(raw[fields.label], {**MISS, **KINDS[fields], "payload": value})
             assert VALIDATION_FAILED in str(caught.value.details)
             assert list(raw[fields.label].find({}, ["payload"])) == [{**HIT, "payload": bytes(sealed)}]
-    assert found_in(mongo_connection, prepared_database, SENTINEL) == []
+    assert found_in(mongo_connection, raw.name, SENTINEL) == []
 
 
-async def test_a_successor_is_sealed_or_refused(store, raw):
+async def test_a_successor_is_sealed_or_refused(sealed, raw):
     """The handle of a successor is guarded as the payload is."""
-    sealed = await _sealed(store)
     document = {**MISS, **KINDS[GrantFields], "payload": sealed}
+    raw["grants"].insert_one({**document, **HIT})
     for value in UNSEALED.values():
         with pytest.raises(WriteError):
             raw["grants"].insert_one({**document, "successor": value})
         with pytest.raises(WriteError):
-            raw["grants"].update_one({"_id": "default|seed"}, {"$set": {"successor": value}})
+            raw["grants"].update_one(HIT, {"$set": {"successor": value}})
     raw["grants"].insert_one({**document, "successor": sealed})

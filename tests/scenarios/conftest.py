@@ -7,18 +7,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mongostore
-from mongostore import LocalMasterKey, MongoStore, MongostoreWarning
+from mongostore import LocalMasterKey, MongoStore
+from mongostore.mongo.binding import Binding
+from mongostore.mongo.connection import Connection
 from mongostore.schema import apply_schema
 from mongostore.testing.factories import an_authorization_code
 
 WORKER = Path(__file__).with_name("worker.py")
 MASTER_KEY = LocalMasterKey.generate()
+LIMIT = timedelta(seconds=10)
 PROCESSES = 2
 # Long enough for both to have read the order.
 LEAD_SECONDS = 0.003
@@ -27,12 +31,12 @@ LEAD_SECONDS = 0.003
 @pytest.fixture
 async def store(mongo_uri, database_name):
     """An open store on a database with its schema applied."""
-    store = MongoStore(mongo_uri, database=database_name, master_key=MASTER_KEY)
-    with pytest.warns(MongostoreWarning):
-        await store.open()
-    await apply_schema(store._binding)
-    yield store
-    await store.close()
+    connection = Connection(mongo_uri, operation_timeout=LIMIT, server_selection_timeout=LIMIT)
+    await connection.open()
+    await apply_schema(Binding(connection, database_name))
+    await connection.close()
+    async with MongoStore(mongo_uri, database=database_name, master_key=MASTER_KEY) as store:
+        yield store
 
 
 class Race:

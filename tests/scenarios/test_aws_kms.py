@@ -94,7 +94,7 @@ async def test_alias_is_resolved_to_the_key(kms, arn):
 )
 def test_only_the_arn_of_a_key_is_taken(name):
     """An alias may be pointed elsewhere later: the constructor says how to look up its key."""
-    with pytest.raises(ConfigurationError, match="AwsKmsMasterKey.find"):
+    with pytest.raises(ConfigurationError, match=r"AwsKmsMasterKey\.find"):
         AwsKmsMasterKey(name)
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 class MasterKey(Protocol):
     """Wraps data keys. It is never stored in MongoDB; losing it loses everything that its data keys sealed.
 
-    To implement it for a key management service:
+    To implement it for a key management service, with `AwsKmsMasterKey` as the pattern:
 
     * `id` names the key, not its versions: the key's resource name or ARN. It is stored beside every wrapped key and
       stands in error messages, so it must stay the same for the life of the key and must tell nothing of it. Where

@@ -164,7 +164,7 @@ class SessionPagingContract:
 
     @pytest.mark.parametrize("token", ["", "x", "1,3", "Zm9v", "😀", "A" * 200, "ÿ" * 5, "\ud800", "=", "a" * 100_000])
     @pytest.mark.parametrize("back", [False, True])
-    async def test_a_malformed_token_gives_the_first_page(self, store: Any, token: str, back: bool) -> None:  # noqa: FBT001 - pytest's
+    async def test_a_malformed_token_gives_the_first_page(self, store: Any, token: str, back: bool) -> None:
         """What is no token asks for the first page, in either direction."""
         await self._store(store, 5)
         first = await self._first(store, 2)
@@ -175,7 +175,7 @@ class SessionPagingContract:
         """No character of a token can be changed."""
         await self._store(store, 6)
         first = await self._first(store, 2)
-        token = first.results_token
+        token = first.results_token or ""
         for place in range(0, len(token) - 1, 7):
             altered = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
             query = SessionQuery(count_requested=2, results_token=altered)
@@ -235,7 +235,7 @@ class SessionPagingContract:
             ({"session_id": "ion of AN", "display_name": "zz", "match": "substring"}, set()),
         ],
     )
-    async def test_a_filter_matches_as_it_says(self, store: Any, wanted: dict[str, str], expected: set[str]) -> None:
+    async def test_a_filter_matches_as_it_says(self, store: Any, wanted: dict[str, Any], expected: set[str]) -> None:
         """Ids match exactly and names by case-folded prefix; with `match="substring"`, each matches anywhere."""
         names = ["anna", "ANNETTE", "Bob", "Straße 1", "a.c$", "abc", "d e\0f", "((", "\U0010ffffx", "\ud7ff!"]
         for name in names:
@@ -247,11 +247,7 @@ class SessionPagingContract:
         query = SessionQuery(**wanted)
         page = await store.server_side_sessions.query_sessions(query)
         assert {session.display_name for session in page.results} == expected
-        in_steps = [
-            session.display_name
-            for page in await self._walk(store, 1, **wanted)
-            for session in page.results
-        ]
+        in_steps = [session.display_name for page in await self._walk(store, 1, **wanted) for session in page.results]
         assert in_steps == [session.display_name for session in page.results]
         if query.match == "prefix":
             assert page.total_count == len(expected)

@@ -46,8 +46,8 @@ class SessionServiceContract:
             UserSession(
                 subject_id="alice",
                 session_id="s1",
-                created=ticket.issued,
-                renewed=ticket.issued,
+                created=session.created,
+                renewed=session.renewed,
                 expires=ticket.expires,
                 issuer="https://id.example.com",
                 client_ids=["web"],
@@ -85,7 +85,7 @@ class SessionServiceContract:
             ({"revoke_tokens": False, "revoke_consents": False}, set()),
         ],
     )
-    async def test_end_revokes_what_the_flags_say(self, store: Any, flags: dict[str, bool], types: set[str]) -> None:
+    async def test_end_revokes_what_the_flags_say(self, store: Any, flags: dict[str, Any], types: set[str]) -> None:
         """Without a flag, its grants stay."""
         before = await self._store_everything(store)
         assert await store.sessions.end(RemoveSessionsContext(subject_id="alice", **flags)) == 2
@@ -116,7 +116,10 @@ class SessionServiceContract:
             told.append(session)
 
         assert await store.sessions.end(RemoveSessionsContext(subject_id="alice"), on_logout=tell) == 2
-        assert {(session.session_id, *session.client_ids) for session in told} == {("s1", "web", "shop"), ("s2", "shop")}
+        assert {(session.session_id, *session.client_ids) for session in told} == {
+            ("s1", "web", "shop"),
+            ("s2", "shop"),
+        }
         store.clock.advance(2 * HOUR)
         assert await store.sessions.process_expired(tell) == 0
         assert len(told) == 2
@@ -182,7 +185,7 @@ class SessionServiceContract:
         assert await store.sessions.validate_session("alice", "s1", client) is False
 
     @pytest.mark.parametrize("flag", [False, None])
-    async def test_other_clients_tokens_have_their_own_lifetime(self, store: Any, flag: bool | None) -> None:  # noqa: FBT001 - pytest's
+    async def test_other_clients_tokens_have_their_own_lifetime(self, store: Any, flag: bool | None) -> None:
         """Without the client's word, and with the option left alone, no session is needed and none slides."""
         client = a_client(coordinate_lifetime_with_user_session=flag)
         assert await store.sessions.validate_session("alice", "s1", client) is True
@@ -272,7 +275,7 @@ class SessionExpiryContract:
         await self._store_expired(store, 2)
         reached = asyncio.Event()
 
-        async def hang(session: ServerSideSession) -> None:
+        async def hang(_: ServerSideSession) -> None:
             reached.set()
             await asyncio.Event().wait()
 

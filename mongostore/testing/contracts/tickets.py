@@ -75,23 +75,22 @@ class TicketContract:
 
     async def test_renewing_replaces_the_ticket(self, store: Any) -> None:
         """The new ticket is retrieved by the old key, and the session keeps its beginning."""
-        first = a_ticket()
-        key = await store.tickets.store(first)
+        start = store.clock.now()
+        later = start + HOUR
+        key = await store.tickets.store(a_ticket(issued=start))
         await store.persisted_grants.store(a_grant("k"))
-        later = first.issued + HOUR
         renewed = a_ticket(issued=later, expires=later + HOUR, client_ids=["web", "shop"], items={})
         await store.tickets.renew(key, renewed)
         assert await store.tickets.retrieve(key) == renewed
         session = await store.server_side_sessions.get_session(key)
-        assert (session.created, session.renewed) == (first.issued, later)
+        assert (session.created, session.renewed) == (start, later)
         assert await store.persisted_grants.get("k") is not None
 
     async def test_renewing_a_missing_session_begins_it_anew(self, store: Any) -> None:
         """A session that was removed or has expired begins again under its key."""
-        await store.tickets.renew("never", a_ticket())
-        assert await store.tickets.retrieve("never") == a_ticket().model_copy(
-            update=(await store.tickets.retrieve("never")).__dict__
-        )
+        ticket = a_ticket()
+        await store.tickets.renew("never", ticket)
+        assert await store.tickets.retrieve("never") == ticket
         key = await store.tickets.store(a_ticket(expires=store.clock.now() + HOUR))
         store.clock.advance(HOUR)
         again = a_ticket(session_id="s2", expires=store.clock.now() + HOUR)
@@ -136,9 +135,9 @@ class TicketContract:
         """A principal without `sub` or `sid` is refused, and so is what is no ticket."""
         for claims in ([], [{"type": "sub", "value": "alice"}], [{"type": "sid", "value": "s1"}]):
             incomplete = a_ticket().model_copy(update={"principal": Principal.model_validate({"claims": claims})})
-            with pytest.raises(ValueError, match="sub|sid"):
+            with pytest.raises(ValueError, match=r"sub|sid"):
                 await store.tickets.store(incomplete)
-            with pytest.raises(ValueError, match="sub|sid"):
+            with pytest.raises(ValueError, match=r"sub|sid"):
                 await store.tickets.renew("k", incomplete)
         for wrong in (None, "ticket", a_session()):
             with pytest.raises(TypeError):

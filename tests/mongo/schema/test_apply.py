@@ -231,7 +231,7 @@ async def test_two_applies_at_once(connection, database_name):
 async def test_an_apply_waits_for_another_one(binding, database):
     """While another one runs, it says so and writes nothing; if that takes too long, it gives up with an error."""
     steps = set()
-    other = await Leases(binding).acquire("schema", timedelta(minutes=1))
+    other = await Leases(binding).acquire(f"schema of {binding.database_name}", timedelta(minutes=1))
     with pytest.raises(StorageUnavailable, match="'schema' is held"):
         await apply_schema(
             binding, on_progress=lambda progress: steps.add(progress.step), wait=timedelta(milliseconds=300)
@@ -322,4 +322,4 @@ async def test_an_error_in_the_callback_comes_out(binding):
 
     with pytest.raises(LookupError):
         await apply_schema(binding, on_progress=broken)
-    assert await Leases(binding).acquire("schema", timedelta(seconds=1))
+    assert await Leases(binding).acquire(f"schema of {binding.database_name}", timedelta(seconds=1))

@@ -99,6 +99,27 @@ async def test_a_prefix(run, database):
     assert await run("check") == 1
 
 
+async def test_databases_apart_and_of_every_tenant(run, database, mongo_connection):
+    """Each database gets what lies in it, the default tenant's and, when asked for, every registered tenant's too."""
+    apart = ["--configuration-database", f"{database.name}_c", "--key-ring-database", f"{database.name}_k"]
+    assert await run("apply", *apart) == 0
+    assert mongo_connection[f"{database.name}_k"].list_collection_names() == ["data_keys"]
+    assert "clients" in mongo_connection[f"{database.name}_c"].list_collection_names()
+    assert "clients" not in database.list_collection_names()
+    assert await run("check", *apart) == 0
+
+    database.tenants.insert_one({"_id": "acme", "tenant": "acme"})
+    pattern = ["--tenant-pattern", f"{database.name}_{{tenant}}"]
+    assert await run("apply", *pattern) == 0
+    assert await run("check", *pattern) == 0
+    assert "grants" in mongo_connection[f"{database.name}_default"].list_collection_names()
+    assert await run("check", *pattern, "--all-tenants") == 1
+    assert await run("apply", *pattern, "--all-tenants") == 0
+    assert "by_subject" in mongo_connection[f"{database.name}_acme"]["grants"].index_information()
+    assert await run("check", *pattern, "--all-tenants") == 0
+    assert await run("check", "--all-tenants") == 2
+
+
 async def test_json_of_a_drift(run, database, capsys):
     """The machine's form tells each drift by kind, collection and index."""
     await run("apply")
@@ -107,16 +128,21 @@ async def test_json_of_a_drift(run, database, capsys):
     assert await run("check", "--json") == 1
     assert json.loads(capsys.readouterr().out) == {
         "action": "check",
-        "database": database.name,
-        "collection_prefix": "",
         "in_order": False,
-        "done": [],
-        "left": [
+        "databases": [
             {
-                "kind": "missing_index",
-                "collection": "grants",
-                "index": "by_family",
-                "detail": "(tenant, family), partialFilterExpression={'family': {'$exists': True}}",
+                "database": database.name,
+                "collection_prefix": "",
+                "in_order": False,
+                "done": [],
+                "left": [
+                    {
+                        "kind": "missing_index",
+                        "collection": "grants",
+                        "index": "by_family",
+                        "detail": "(tenant, family), partialFilterExpression={'family': {'$exists': True}}",
+                    }
+                ],
             }
         ],
     }
@@ -137,7 +163,7 @@ async def test_no_server(run, capsys, monkeypatch):
 def test_two_deployments_at_once(process, database):
     """Of two processes, one makes everything, the other waits and finds nothing left; both succeed."""
     deployments = [process("apply", "--json") for _ in range(2)]
-    results = [json.loads(each.communicate()[0]) for each in deployments]
+    results = [json.loads(each.communicate()[0])["databases"][0] for each in deployments]
     assert [each.returncode for each in deployments] == [0, 0]
     assert sorted(bool(each["done"]) for each in results) == [False, True]
     assert [each["left"] for each in results] == [[], []]

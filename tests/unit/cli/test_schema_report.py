@@ -38,18 +38,28 @@ def report(action="apply", *, in_order=False, done=(), left=()):
 
 def test_the_machines_form_is_frozen():
     """Scripts read these names: a change here breaks them."""
-    text = as_json(report(done=CHANGES[:1], left=CHANGES[-1:]))
+    text = as_json([report(done=CHANGES[:1], left=CHANGES[-1:])])
     assert json.loads(text) == {
         "action": "apply",
-        "database": "identity",
-        "collection_prefix": "idp_",
         "in_order": False,
-        "done": [
-            {"kind": "missing_collection", "collection": "grants", "index": None, "detail": "about missing_collection"}
+        "databases": [
+            {
+                "database": "identity",
+                "collection_prefix": "idp_",
+                "in_order": False,
+                "done": [
+                    {
+                        "kind": "missing_collection",
+                        "collection": "grants",
+                        "index": None,
+                        "detail": "about missing_collection",
+                    }
+                ],
+                "left": [{"kind": "foreign_index", "collection": "grants", "index": "x", "detail": "about foreign_index"}],
+            }
         ],
-        "left": [{"kind": "foreign_index", "collection": "grants", "index": "x", "detail": "about foreign_index"}],
     }
-    assert [each["kind"] for each in json.loads(as_json(report(left=CHANGES)))["left"]] == [
+    assert [each["kind"] for each in json.loads(as_json([report(left=CHANGES)]))["databases"][0]["left"]] == [
         "missing_collection",
         "unusable_collection",
         "missing_validator",

@@ -1,0 +1,180 @@
+"""What the queries for sessions cost: which index serves them, and how many documents are looked at."""
+
+import asyncio
+from datetime import timedelta
+from itertools import count
+from secrets import token_hex
+
+import pytest
+
+from mongostore.models import SessionFilter, SessionQuery
+from mongostore.protection.paging_tokens import PagingTokens
+from mongostore.stores.paging import PageEdges
+from mongostore.stores.sessions import SessionSearch
+from mongostore.testing.factories import a_session
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+PAGE = 10
+# What the driver adds to a command, and explain does not take.
+DRIVERS_FIELDS = {"lsid", "txnNumber", "writeConcern", "maxTimeMS"}
+EXPLAINED = ("find", "update", "delete", "aggregate", "findAndModify")
+
+
+@pytest.fixture
+async def store(open_store, prepared_database):
+    async with open_store(prepared_database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def raw(mongo_connection, prepared_database):
+    return mongo_connection[prepared_database]["sessions"]
+
+
+def explained(database, command):
+    """What the server says that it would do, and did, for a command that was sent."""
+    name = next(iter(command))
+    ours = {key: value for key, value in command.items() if not key.startswith("$") and key not in DRIVERS_FIELDS}
+    if name in {"update", "delete"}:
+        ours = {name: command[name], f"{name}s": command[f"{name}s"]}
+    return database.command("explain", ours, verbosity="executionStats")
+
+
+def stages(plan):
+    """The names of all stages of a plan."""
+    found = []
+    pending = [plan]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get("stage"), str):
+                found.append(node["stage"])
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+    return found
+
+
+def examined(plan):
+    """Documents and keys looked at."""
+    stats = plan.get("executionStats") or plan["stages"][0]["$cursor"]["executionStats"]
+    return stats["totalDocsExamined"], stats["totalKeysExamined"]
+
+
+def winning(plan):
+    return (plan.get("queryPlanner") or plan["stages"][0]["$cursor"]["queryPlanner"])["winningPlan"]
+
+
+async def fill(store, raw, number, *, expired_every=0):
+    """Many sessions, as the store would have written them, but sealed once: nobody opens these."""
+    codec = store.server_side_sessions._codec
+    now = store.clock.now()
+    names = count()
+    await store.server_side_sessions.create_session(a_session("sealed"))
+    payload = raw.find_one()["payload"]
+    raw.delete_many({})
+    template = codec.columns(a_session(created=now, renewed=now, expires=now + HOUR)) | {"tenant": "default"}
+    for start in range(0, number, 10_000):
+        batch = []
+        for _ in range(start, min(number, start + 10_000)):
+            n = next(names)
+            name = f"user {n:07}"
+            expires = now - MINUTE if expired_every and n % expired_every == 0 else now + HOUR
+            batch.append(
+                template
+                | {"_id": f"default|{token_hex(32).upper()}", "display_name": name, "folded_name": name}
+                | {"subject_id": f"s{n % 1_000}", "session_id": f"n{n}", "payload": payload}
+                | {"expires": expires, "due_at": expires, "purge_at": expires + timedelta(days=7)}
+            )
+        await asyncio.to_thread(raw.insert_many, batch, ordered=False)
+
+
+@pytest.fixture
+async def busy(store, raw):
+    """A store with 3,000 sessions of 1,000 subjects, a tenth of them expired, none of them readable."""
+    await fill(store, raw, 3_000, expired_every=10)
+    return store
+
+
+async def sent_by(wire, action):
+    """The commands that an action sends; what it makes of unreadable sessions does not matter."""
+    wire.sent.clear()
+    await asyncio.gather(action, return_exceptions=True)
+    return [command for command in wire.sent if next(iter(command)) in EXPLAINED]
+
+
+ACTIONS = {
+    "get": (lambda s: s.get_session("k"), 1),
+    "delete": (lambda s: s.delete_session("k"), 1),
+    "slide": (lambda s: s.slide_session("k"), 1),
+    "get by subject": (lambda s: s.get_sessions(SessionFilter(subject_id="s1")), 3),
+    "get by session": (lambda s: s.get_sessions(SessionFilter(session_id="n1")), 1),
+    "get by both": (lambda s: s.get_sessions(SessionFilter(subject_id="s1", session_id="n1")), 1),
+    "delete by subject": (lambda s: s.delete_sessions(SessionFilter(subject_id="s1")), 3),
+    "slide by both": (lambda s: s.slide_sessions(SessionFilter(subject_id="s1", session_id="n1")), 1),
+    "claim": (lambda s: s.claim_expired_sessions(5, MINUTE), 5),
+    "acknowledge": (lambda s: s.acknowledge_expired_sessions(["k", "l"]), 2),
+    "first page": (lambda s: s.query_sessions(SessionQuery(count_requested=PAGE)), PAGE + 1),
+    "page by name": (lambda s: s.query_sessions(SessionQuery(count_requested=PAGE, display_name="user 00")), PAGE + 1),
+    "page by subject": (lambda s: s.query_sessions(SessionQuery(count_requested=2, subject_id="s1")), 3),
+    "page by session": (lambda s: s.query_sessions(SessionQuery(count_requested=2, session_id="n1")), 1),
+    "page by both": (lambda s: s.query_sessions(SessionQuery(subject_id="s1", session_id="n1")), 1),
+    "page by subject and name": (lambda s: s.query_sessions(SessionQuery(subject_id="s1", display_name="user 00")), 3),
+    "page by substring": (
+        lambda s: s.query_sessions(SessionQuery(count_requested=PAGE, display_name="ser 0", match="substring")),
+        PAGE + 1,
+    ),
+    "page by substring of subject": (
+        lambda s: s.query_sessions(SessionQuery(count_requested=PAGE, subject_id="99", match="substring")),
+        PAGE + 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+async def test_every_query_has_its_index(busy, raw, wire, name):
+    """No query scans the collection or sorts in memory, and none looks at more documents than it is about."""
+    action, most_documents = ACTIONS[name]
+    commands = await sent_by(wire, action(busy.server_side_sessions))
+    assert commands
+    for command in commands:
+        plan = explained(raw.database, command)
+        found = stages(winning(plan))
+        assert "COLLSCAN" not in found, command
+        assert "SORT" not in found, command
+        # A count of everything is bounded, and reads the index only where it could be long.
+        assert examined(plan)[0] <= most_documents, (command, found)
+
+
+async def costs_of_page(store, raw, wire, number):
+    """Documents and keys examined for each command of the pages on both sides of a page, by its number.
+
+    Its token is made here: to walk there would take long.
+    """
+    last = raw.find_one({"tenant": "default", "folded_name": f"user {number * PAGE:07}"})
+    place = (last["folded_name"], last["_id"].partition("|")[2])
+    tokens = PagingTokens("default", store.server_side_sessions._codec._protector)
+    token = await tokens.seal(PageEdges(place, place, number, PAGE), SessionSearch.of(SessionQuery()).scope())
+    costs = []
+    for back in (False, True):
+        query = SessionQuery(results_token=token, count_requested=PAGE, request_prior_results=back)
+        commands = await sent_by(wire, store.server_side_sessions.query_sessions(query))
+        costs.append([examined(explained(raw.database, command)) for command in commands])
+    return costs
+
+
+async def test_a_deep_page_costs_what_the_second_does(store, raw, wire):
+    """Of 20,000 sessions, pages 2, 1,000 and 1,900 look at the same number of documents and keys, forward and back."""
+    await fill(store, raw, 20_000)
+    costs = [await costs_of_page(store, raw, wire, number) for number in (2, 1_000, 1_900)]
+    assert costs[0] == costs[1] == costs[2]
+    assert max(documents for direction in costs[0] for documents, _ in direction) == PAGE + 1
+
+
+@pytest.mark.slow
+async def test_a_page_of_a_million_costs_what_any_does(store, raw, wire):
+    """Of 1,000,000 sessions, pages 2, 1,000 and 99,000 look at the same number of documents and keys."""
+    await fill(store, raw, 1_000_000)
+    costs = [await costs_of_page(store, raw, wire, number) for number in (2, 1_000, 99_000)]
+    assert costs[0] == costs[1] == costs[2]

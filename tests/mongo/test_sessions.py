@@ -1,0 +1,222 @@
+"""Sessions in MongoDB: how they are stored, what is never stored, and what a crash leaves."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pymongo.errors import WriteError
+
+from mongostore.errors import PayloadUnreadable
+from mongostore.models import RemoveSessionsContext, SessionFilter, SessionQuery
+from mongostore.models.base import to_payload
+from mongostore.mongo.documents.sessions import SessionCodec, SessionFields
+from mongostore.testing.factories import a_principal, a_session, a_ticket
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "sessions.json").read_text())
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+SECRET_KEY, SECRET_TICKET = "SENTINEL-KEY", "SENTINEL-TICKET"
+
+
+class PlainProtector:
+    """Shows what would be sealed, and for which place."""
+
+    async def seal(self, plaintext, context):
+        self.sealed = (plaintext, context)
+        return plaintext
+
+    async def open(self, sealed, context):
+        assert context == self.sealed[1]
+        return sealed
+
+
+@pytest.fixture
+async def store(open_store, prepared_database):
+    async with open_store(prepared_database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def raw(mongo_connection, prepared_database):
+    """The collection, behind the store's back."""
+    return mongo_connection[prepared_database]["sessions"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["stored"], ids=lambda vector: vector["name"])
+async def test_the_stored_form_is_frozen(vector):
+    """A session becomes the same document, sealed for the same place, as it always did; and comes back from it."""
+    fields = vector["session"]
+    if "ticket_hex" in fields:
+        fields = {**fields, "ticket": bytes.fromhex(fields["ticket_hex"])}
+    session = a_session(**{**fields, "display_name": fields.get("display_name"), "expires": fields.get("expires")})
+    protector = PlainProtector()
+    codec = SessionCodec("acme", protector, timedelta(days=7))
+    document = await codec.document(session)
+    payload, context = protector.sealed
+    assert bytes(document["payload"]) == payload == bytes.fromhex(vector["payload_hex"])
+    assert (context.tenant, context.collection, context.record_id, context.field) == tuple(vector["context"])
+    shown = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in document.items()}
+    assert shown == {**vector["document"], "payload": document["payload"]}
+    assert await codec.session(document) == session
+    assert codec.aside(document)["_id"] == vector["aside_id"]
+    assert await codec.session(codec.aside(document)) == session
+    assert set(SessionFields.model_fields) >= set(document) - {"_id"}
+
+
+def test_the_form_of_a_ticket_is_frozen():
+    """A ticket is written as the same JSON as it always was."""
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+    ticket = a_ticket(principal=a_principal(), issued=start, expires=start + HOUR)
+    assert to_payload(ticket).decode() == VECTORS["ticket"]
+
+
+async def test_key_and_ticket_are_found_nowhere(store, raw):
+    """Neither key nor ticket lies in clear in any document, on any path that writes one."""
+    sessions = store.server_side_sessions
+    session = a_session(SECRET_KEY, ticket=SECRET_TICKET, expires=store.clock.now() + HOUR)
+    await sessions.create_session(session)
+    await sessions.update_session(session)
+    store.clock.advance(MINUTE)
+    await sessions.slide_session(SECRET_KEY)
+    store.clock.advance(2 * HOUR)
+    await sessions.create_session(session.model_copy(update={"expires": None}))
+    await sessions.claim_expired_sessions(1, MINUTE)
+    documents = list(raw.find())
+    assert len(documents) == 2
+    assert "SENTINEL" not in repr(documents)
+    for session_shown in (session, a_ticket(items={"secret": SECRET_TICKET})):
+        assert "SENTINEL" not in repr(session_shown)
+
+
+async def test_a_payload_that_was_moved_is_not_opened(store, raw):
+    """A ticket copied onto another session's record does not sign anybody in."""
+    await store.server_side_sessions.create_session(a_session("mallory"))
+    await store.server_side_sessions.create_session(a_session("alice"))
+    [payload] = [found["payload"] for found in raw.find({"_id": store_id("alice")})]
+    raw.update_one({"_id": store_id("mallory")}, {"$set": {"payload": payload}})
+    with pytest.raises(PayloadUnreadable):
+        await store.server_side_sessions.get_session("mallory")
+    assert (await store.server_side_sessions.get_session("alice")).key == "alice"
+
+
+async def test_the_database_refuses_a_payload_in_clear(store, raw):
+    """The validator rejects what is no envelope."""
+    await store.server_side_sessions.create_session(a_session("k"))
+    with pytest.raises(WriteError):
+        raw.update_one({}, {"$set": {"payload": b"clear"}})
+
+
+async def test_one_damaged_session_hides_no_other(store, raw, caplog):
+    """Lists, pages and claims give what can be read and log the rest; alone, a damaged session is an error."""
+    sessions = store.server_side_sessions
+    now = store.clock.now()
+    await sessions.create_session(a_session("good", expires=now + HOUR))
+    await sessions.create_session(a_session("bad", expires=now + HOUR))
+    bad = store_id("bad")
+    raw.update_one({"_id": bad}, {"$set": {"payload": flipped(raw.find_one({"_id": bad})["payload"])}})
+    with pytest.raises(PayloadUnreadable):
+        await sessions.get_session("bad")
+    assert [session.key for session in await sessions.get_sessions(SessionFilter(subject_id="alice"))] == ["good"]
+    page = await sessions.query_sessions(SessionQuery())
+    assert ([session.key for session in page.results], page.total_count) == (["good"], 2)
+    assert await store.tickets.retrieve("bad") is None
+    store.clock.advance(HOUR)
+    assert [session.key for session in await sessions.get_and_remove_expired_sessions(10)] == ["good"]
+    assert raw.count_documents({}) == 1
+    store.clock.advance(MINUTE)
+    with pytest.raises(PayloadUnreadable):
+        await sessions.claim_expired_sessions(10, MINUTE)
+    assert "can't be read" in caplog.text
+
+
+async def test_end_ends_what_cannot_be_read(store, raw):
+    """An administrator can end a damaged session."""
+    await store.server_side_sessions.create_session(a_session("bad"))
+    raw.update_one({}, {"$set": {"payload": flipped(raw.find_one()["payload"])}})
+
+    async def tell(_):
+        raise AssertionError
+
+    assert await store.sessions.end(RemoveSessionsContext(subject_id="alice"), on_logout=tell) == 1
+    assert raw.count_documents({}) == 0
+
+
+async def test_a_session_is_laid_aside_before_it_is_replaced(store, wire):
+    """The expired session is a second time in the database before the new one takes its place."""
+    await store.server_side_sessions.create_session(a_session("k", expires=store.clock.now() + HOUR))
+    store.clock.advance(HOUR)
+    wire.sent.clear()
+    await store.server_side_sessions.create_session(a_session("k"))
+    sent = [command for command in wire.sent if "sessions" in command.values()]
+    assert [next(iter(command)) for command in sent] == ["insert", "find", "insert", "update"]
+    assert sent[2]["documents"][0]["superseded"] == store_id("k").partition("|")[2]
+
+
+async def test_a_crash_while_a_session_is_superseded_loses_no_logout(store, raw):
+    """What a crash between the two writes leaves is processed, and acknowledged as one; the key can be taken."""
+    sessions = store.server_side_sessions
+    old = a_session("k", expires=store.clock.now() + HOUR)
+    await sessions.create_session(old)
+    raw.insert_one(SessionCodec("default", PlainProtector(), HOUR).aside(raw.find_one()))
+    store.clock.advance(HOUR)
+    assert await sessions.claim_expired_sessions(10, MINUTE) == [old]
+    await sessions.create_session(new := a_session("k", expires=None))
+    assert raw.count_documents({}) == 2
+    assert await sessions.acknowledge_expired_sessions(["k"]) == 1
+    assert await sessions.claim_expired_sessions(10, MINUTE) == []
+    assert await sessions.get_session("k") == new
+
+
+async def test_a_superseded_session_is_laid_aside_once(store, raw):
+    """However often its key is taken again after a crash in between, an expired session lies aside once."""
+    sessions = store.server_side_sessions
+    await sessions.create_session(a_session("k", expires=store.clock.now() + HOUR))
+    store.clock.advance(HOUR)
+    expired = raw.find_one()
+    await sessions.create_session(a_session("k"))
+    raw.replace_one({"_id": expired["_id"]}, expired)
+    await sessions.create_session(a_session("k"))
+    assert raw.count_documents({"superseded": {"$exists": True}}) == 1
+    assert raw.count_documents({}) == 2
+
+
+async def test_a_page_is_three_commands(store, wire):
+    """A page costs one read, one look for the other side, and one bounded count, wherever it lies."""
+    for _ in range(6):
+        await store.server_side_sessions.create_session(a_session())
+    token = None
+    for expected in (["find", "aggregate"], ["find", "find", "aggregate"], ["find", "find", "aggregate"]):
+        wire.sent.clear()
+        page = await store.server_side_sessions.query_sessions(SessionQuery(count_requested=2, results_token=token))
+        token = page.results_token
+        assert [next(iter(command)) for command in wire.sent] == expected
+
+
+@pytest.mark.parametrize(
+    ("action", "commands"),
+    [
+        (lambda store: store.server_side_sessions.create_session(a_session("new")), ["insert"]),
+        (lambda store: store.server_side_sessions.get_session("k"), ["find"]),
+        (lambda store: store.server_side_sessions.update_session(a_session("k")), ["update"]),
+        (lambda store: store.server_side_sessions.delete_session("k"), ["delete"]),
+        (lambda store: store.server_side_sessions.slide_session("k"), ["findAndModify"]),
+        (lambda store: store.server_side_sessions.slide_sessions(SessionFilter(session_id="s1")), ["update"]),
+        (lambda store: store.server_side_sessions.get_sessions(SessionFilter(session_id="s1")), ["find"]),
+        (lambda store: store.server_side_sessions.delete_sessions(SessionFilter(session_id="s1")), ["delete"]),
+    ],
+)
+async def test_an_operation_is_one_command(store, wire, action, commands):
+    """Every operation on live sessions is one round trip."""
+    await store.server_side_sessions.create_session(a_session("k"))
+    wire.sent.clear()
+    await action(store)
+    assert [next(iter(command)) for command in wire.sent] == commands
+
+
+def store_id(key):
+    return SessionCodec("default", PlainProtector(), HOUR).id(key)
+
+
+def flipped(payload):
+    return payload[:-1] + bytes([payload[-1] ^ 1])
