@@ -115,6 +115,7 @@ class MemoryServerSideSessionStore:
         row = self._live(key)
         if row is None:
             return None
+        row.claimed = False
         session, now = row.session, cut_to_milliseconds(self._clock.now())
         expires = slid_expiry(session.renewed, session.expires, now) if session.expires else None
         if expires is not None:
@@ -150,10 +151,14 @@ class MemoryServerSideSessionStore:
 
     async def acknowledge_expired_sessions(self, keys: Iterable[str]) -> int:
         """See `ServerSideSessionStore.acknowledge_expired_sessions`."""
-        processed = set(check_keys(keys))
+        named, now = set(check_keys(keys)), self._clock.now()
+
+        def is_processed(row: Row) -> bool:
+            return row.claimed and row.session.key in named and not row.is_live(now)
+
         before = len(self._rows) + len(self._aside)
-        self._rows = {key: row for key, row in self._rows.items() if not (row.claimed and key in processed)}
-        self._aside = [row for row in self._aside if not (row.claimed and row.session.key in processed)]
+        self._rows = {key: row for key, row in self._rows.items() if not is_processed(row)}
+        self._aside = [row for row in self._aside if not is_processed(row)]
         return before - len(self._rows) - len(self._aside)
 
     async def query_sessions(self, query: SessionQuery | None = None) -> QueryResult[ServerSideSession]:

@@ -94,7 +94,12 @@ async def _hello(
         # Not the first command of a new pool, or connecting would count as the clock's error.
         await database.command("ping", read_preference=ReadPreference.PRIMARY_PREFERRED)
         asked = clock.now()
-        hello = await database.command("hello", read_preference=ReadPreference.PRIMARY_PREFERRED)
+        hello = await database.command(
+            "hello",
+            read_preference=ReadPreference.PRIMARY_PREFERRED,
+            # Commands don't take the database's own: the time would come naive.
+            codec_options=database.codec_options,
+        )
         return hello, asked, clock.now()
 
 

@@ -70,8 +70,9 @@ class MongoServerSideSessionStore:
         columns = self._codec.columns(session)
         payload = {"payload": await self._codec.sealed_payload(session)}
         change: dict[str, Any] = {"$set": without_nulls(columns) | payload}
-        if absent := [name for name, value in columns.items() if value is None]:
-            change["$unset"] = dict.fromkeys(absent, "")
+        # A claim can be on a live session where the claimer's clock is ahead; it ends when the session goes on.
+        absent = [name for name, value in columns.items() if value is None]
+        change["$unset"] = dict.fromkeys([*absent, "claim"], "")
         with self._binding.call("update a session"):
             result = await self._sessions.update_one(self._live(session.key), change, hint=BY_ID)
         if result.matched_count == 0:
@@ -158,7 +159,10 @@ class MongoServerSideSessionStore:
         expires = {"$add": [now, lifetime]}
         grace = round(self._codec.expiry_grace.total_seconds() * 1000)
         slid = {"renewed": now, "expires": expires, "due_at": expires, "purge_at": {"$add": [now, lifetime, grace]}}
-        return [{"$replaceWith": {"$cond": [is_due, {"$mergeObjects": ["$$ROOT", slid]}, "$$ROOT"]}}]
+        return [
+            {"$replaceWith": {"$cond": [is_due, {"$mergeObjects": ["$$ROOT", slid]}, "$$ROOT"]}},
+            {"$unset": "claim"},
+        ]
 
     def _live(self, key: str) -> dict[str, Any]:
         return {"_id": self._codec.id(key)} | not_expired(self._clock.now())

@@ -218,7 +218,7 @@ async def test_a_motor_client(mongo_uri, prepared_database):
     assert statuses(report) == dict.fromkeys(NAMES, "ok"), report
 
 
-async def test_a_server_that_is_gone():
+async def test_a_server_that_is_gone(needs_own_server):
     """Killed: down within the limit, without an error, without the password of the URI."""
     with EmbeddedMongo() as mongo:
         async with node(mongo.uri, "health") as opened:
@@ -266,7 +266,7 @@ def mongod_of(mongo: EmbeddedMongo) -> int:
 
 
 @pytest.mark.slow
-async def test_a_member_that_is_gone_and_a_set_without_a_primary():
+async def test_a_member_that_is_gone_and_a_set_without_a_primary(needs_own_server):
     """One of three gone: degraded, and named. Two gone: no primary, so down; the server that is left still answers."""
     with EmbeddedMongo(members=3) as mongo:
         async with node(mongo.uri, "health") as opened:
@@ -294,7 +294,7 @@ async def test_a_member_that_is_gone_and_a_set_without_a_primary():
             assert (report.status, report.ready) == ("down", False)
 
 
-async def test_a_standalone_server(tmp_path, unused_port):
+async def test_a_standalone_server(needs_own_server, tmp_path, unused_port):
     """It serves; what it can't do is said, once for each thing."""
     process = await asyncio.create_subprocess_exec(
         *(find_mongod(), "--dbpath", tmp_path, "--port", str(unused_port), "--bind_ip", "127.0.0.1", "--quiet"),

@@ -168,6 +168,30 @@ async def test_a_crash_while_a_session_is_superseded_loses_no_logout(store, raw)
     assert await sessions.get_session("k") == new
 
 
+async def test_a_session_that_another_node_put_in_between_is_not_lost(store, raw, wire):
+    """When the expired session is superseded meanwhile, by one that has expired as well, both logouts stay pending."""
+    sessions = store.server_side_sessions
+    await sessions.create_session(a_session("k", session_id="s2", expires=store.clock.now() + HOUR))
+    between = raw.find_one_and_delete({})
+    await sessions.create_session(a_session("k", session_id="s1", expires=store.clock.now() + HOUR))
+    store.clock.advance(HOUR)
+
+    def put_in_between(_, command):
+        if any("superseded" in document for document in command.get("documents", [])):
+            wire.before_sending = None
+            raw.replace_one({"_id": between["_id"]}, between)
+
+    wire.before_sending = put_in_between
+    await sessions.create_session(a_session("k", session_id="s3"))
+    assert wire.before_sending is None
+    assert (await sessions.get_session("k")).session_id == "s3"
+    pending = []
+    while found := await sessions.claim_expired_sessions(10, MINUTE):
+        pending += [session.session_id for session in found]
+        assert await sessions.acknowledge_expired_sessions(["k"]) == 1
+    assert sorted(pending) == ["s1", "s2"]
+
+
 async def test_a_superseded_session_is_laid_aside_once(store, raw):
     """However often its key is taken again after a crash in between, an expired session lies aside once."""
     sessions = store.server_side_sessions

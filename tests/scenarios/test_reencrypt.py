@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
@@ -11,30 +11,47 @@ from typing import Any
 import pytest
 from pymongo.collection import Collection
 
-from mongostore import LocalMasterKey, MongoStore
+from mongostore import LocalMasterKey, MongoStore, StoreOptions
+from mongostore.clock import SystemClock
+from mongostore.models import PersistedGrantFilter
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
+from mongostore.mongo.data_keys import MongoDataKeyStore
+from mongostore.mongo.documents.grants import GrantCodec
+from mongostore.protection.key_ring import KeyRing
+from mongostore.protection.protector import SealingProtector
 from mongostore.schema import apply_schema
+from mongostore.stores.grant_records import GrantRecord
+from mongostore.tenancy import DEFAULT_TENANT
 from mongostore.testing.factories import a_grant, a_refresh_token
 
 LIMIT = timedelta(minutes=1)
-CHUNK = 200
 
 
 @pytest.fixture
-async def new_node(mongo_uri, database_name) -> AsyncIterator[Callable[[], Awaitable[MongoStore]]]:
-    """Open stores on one database, its schema applied."""
-    connection = Connection(mongo_uri, operation_timeout=LIMIT, server_selection_timeout=LIMIT)
-    await connection.open()
-    await apply_schema(Binding(connection, database_name))
-    await connection.close()
-    master_key = LocalMasterKey.generate()
+def master_key() -> LocalMasterKey:
+    return LocalMasterKey.generate()
+
+
+@pytest.fixture
+async def connection(mongo_uri, database_name) -> AsyncIterator[Connection]:
+    """A connection of its own, to a database with its schema applied."""
+    opened = Connection(mongo_uri, operation_timeout=LIMIT, server_selection_timeout=LIMIT)
+    await opened.open()
+    await apply_schema(Binding(opened, database_name))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def new_node(connection, mongo_uri, database_name, master_key) -> AsyncIterator[Callable[..., Any]]:
+    """Open stores on that database, as several nodes would."""
     async with AsyncExitStack() as opened:
 
         async def node() -> MongoStore:
-            return await opened.enter_async_context(
-                MongoStore(mongo_uri, database=database_name, master_key=master_key)
-            )
+            options = StoreOptions(operation_timeout=LIMIT)
+            store = MongoStore(mongo_uri, database=database_name, master_key=master_key, options=options)
+            return await opened.enter_async_context(store)
 
         yield node
 
@@ -48,11 +65,19 @@ def sealing_keys(grants: Collection) -> set[str]:
     return {document["payload"][1:17].hex() for document in grants.find({}, {"payload": 1})}
 
 
-async def in_chunks(keys: list[str], work: Callable[[str], Awaitable[Any]]) -> list[Any]:
-    results: list[Any] = []
-    for start in range(0, len(keys), CHUNK):
-        results += await asyncio.gather(*map(work, keys[start : start + CHUNK]))
-    return results
+@pytest.fixture
+def fill(grants, connection, master_key) -> Callable[..., Any]:
+    """Store the grants of each writer as the store would, but many in one command."""
+
+    async def insert(of: list[list[str]]) -> None:
+        ring = KeyRing(MongoDataKeyStore(Binding(connection, grants.database.name)), master_key, SystemClock())
+        codec = GrantCodec(DEFAULT_TENANT, SealingProtector(ring), timedelta(days=1))
+        for number, keys in enumerate(of):
+            first = [a_grant(key, data=f"first {key}", subject_id=f"subject {number}") for key in keys]
+            grants.insert_many([await codec.document(GrantRecord(grant)) for grant in first])
+        await ring.close()
+
+    return insert
 
 
 class Writer:
@@ -61,6 +86,7 @@ class Writer:
     def __init__(self, store: MongoStore, number: int, keys: list[str]) -> None:
         self.store = store
         self.number = number
+        self.subject_id = f"subject {number}"
         self.expected = {key: (f"first {key}", False) for key in keys}
         self.done = Counter[str]()
 
@@ -75,7 +101,8 @@ class Writer:
                 what, key = "add", f"new {self.number} {step}"
             if what in {"add", "change"}:
                 data = f"step {step} of writer {self.number}"
-                await self.store.persisted_grants.store(a_grant(key, data=data))
+                grant = a_grant(key, data=data, subject_id=self.subject_id)
+                await self.store.persisted_grants.store(grant)
                 self.expected[key] = (data, False)
             elif what == "consume":
                 data, consumed = self.expected[key]
@@ -92,38 +119,39 @@ class Writer:
 @pytest.mark.parametrize(
     ("count", "writers"), [(3_000, 8), pytest.param(100_000, 16, marks=pytest.mark.slow)], ids=["3000", "100000"]
 )
-async def test_nothing_is_lost_while_others_write(new_node, grants, count, writers):
+async def test_nothing_is_lost_while_others_write(new_node, grants, fill, count, writers):
     """Every grant is afterwards as its last writer left it, removed ones stay removed, and all name the active key.
 
     Half of the writers are on a node that has not noticed the rotation: what it still seals by the old key behind the
     run's back is found by the next run.
     """
-    store, other_node = await new_node(), await new_node()
+    # Each writer has every n-th grant, so that they write everywhere, in front of the run and behind it.
     keys = [f"{number:06}" for number in range(count)]
-    await in_chunks(keys, lambda key: store.persisted_grants.store(a_grant(key, data=f"first {key}")))
-    await other_node.persisted_grants.get(keys[0])
+    of = [keys[number::writers] for number in range(writers)]
+    await fill(of)
+    store, other_node = await new_node(), await new_node()
+    assert await other_node.persisted_grants.get(keys[0]) is not None
     active = (await store.key_ring.rotate()).active_key_id
 
-    # Each has every n-th grant, so that they write everywhere, in front of the run and behind it.
-    at_work = [Writer((store, other_node)[n % 2], n, keys[n::writers]) for n in range(writers)]
+    at_work = [Writer((store, other_node)[number % 2], number, of[number]) for number in range(writers)]
     stop = asyncio.Event()
     writing = [asyncio.create_task(writer.run(stop)) for writer in at_work]
-    result = await store.key_ring.reencrypt(batch_size=100)
+    result = await store.key_ring.reencrypt(batch_size=max(100, count // 200))
     stop.set()
     await asyncio.gather(*writing)
     assert all(sum(writer.done.values()) > 0 for writer in at_work)
     assert result.total.unreadable == 0
     assert result.total.reencrypted > count // 2
 
-    expected = {key: state for writer in at_work for key, state in writer.expected.items()}
     await store.key_ring.reencrypt()
     assert sealing_keys(grants) == {active}
-    assert grants.count_documents({}) == len(expected)
-    found = await in_chunks(list(expected), store.persisted_grants.get)
-    assert {grant.key: (grant.data, grant.consumed_time is not None) for grant in found} == expected
+    assert grants.count_documents({}) == sum(len(writer.expected) for writer in at_work)
+    for writer in at_work:
+        found = await store.persisted_grants.get_all(PersistedGrantFilter(subject_id=writer.subject_id))
+        assert {grant.key: (grant.data, grant.consumed_time is not None) for grant in found} == writer.expected
 
 
-async def test_stored_successors_are_sealed_anew(new_node, grants, mongo_connection, database_name):
+async def test_stored_successors_are_sealed_anew(new_node, grants):
     """A retried rotation is given the same successor after re-encryption: that handle, too, is under the new key."""
     store = await new_node()
     handle = await store.refresh_tokens.store_refresh_token(a_refresh_token())

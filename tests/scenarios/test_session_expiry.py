@@ -87,7 +87,7 @@ def written(log):
 
 async def until(condition):
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - it is about another process
+        while not condition():
             await asyncio.sleep(0.01)
 
 

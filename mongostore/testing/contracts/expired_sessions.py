@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mongostore.models import ServerSideSession
+from mongostore.models import ServerSideSession, SessionFilter
 from mongostore.testing.factories import a_session
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -134,6 +134,30 @@ class ExpiredSessionContract:
             assert await sessions.claim_expired_sessions(10, HOUR) == []
             assert await sessions.acknowledge_expired_sessions(["k"]) == 1
         assert await sessions.claim_expired_sessions(10, HOUR) == []
+
+    @pytest.mark.parametrize("goes_on", ["update", "slide", "slide all"])
+    async def test_a_session_that_goes_on_is_not_acknowledged(self, store: Any, goes_on: str) -> None:
+        """A node whose clock is ahead claims a session early; when it is prolonged meanwhile, its logout is off."""
+        sessions = store.server_side_sessions
+        start = store.clock.now()
+        session = a_session("k", renewed=start, expires=start + HOUR)
+        await sessions.create_session(session)
+        store.clock.advance(HOUR)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == [session]
+        store.clock.advance(-MINUTE)
+        assert await sessions.acknowledge_expired_sessions(["k"]) == 0
+        if goes_on == "update":
+            await sessions.update_session(session.model_copy(update={"expires": start + 2 * HOUR - MINUTE}))
+        elif goes_on == "slide":
+            await sessions.slide_session("k")
+        else:
+            await sessions.slide_sessions(SessionFilter(subject_id="alice"))
+        store.clock.advance(MINUTE)
+        assert await sessions.acknowledge_expired_sessions(["k"]) == 0
+        assert await sessions.get_session("k") is not None
+        store.clock.advance(HOUR)
+        assert await sessions.acknowledge_expired_sessions(["k"]) == 0
+        assert [found.key for found in await sessions.claim_expired_sessions(10, MINUTE)] == ["k"]
 
     async def test_an_unprocessed_session_is_kept_for_its_grace(self, store: Any) -> None:
         """Within a week of its expiry, or of the last claim's lease, a session can be claimed; after that it is gone."""

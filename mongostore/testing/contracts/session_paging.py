@@ -135,8 +135,14 @@ class SessionPagingContract:
         assert (keys(empty), empty.has_prev_results, empty.has_next_results) == ([], True, False)
         assert keys(await self._turn(store, empty, 3, back=True)) == order[:3]
         assert keys(await self._turn(store, empty, 3)) == []
-        for key in order[:3]:
+        single = await self._turn(store, await self._turn(store, await self._first(store, 1), 1), 1)
+        for key in order[1:3]:
             await store.server_side_sessions.delete_session(key)
+        empty = await self._turn(store, single, 1)
+        assert (keys(empty), empty.has_prev_results) == ([], True)
+        empty = await self._turn(store, await self._first(store, 1), 1)
+        assert (keys(empty), empty.has_prev_results, empty.has_next_results) == ([], True, False)
+        await store.server_side_sessions.delete_session(order[0])
         gone = await self._turn(store, empty, 3)
         assert gone == QueryResult(total_count=0, total_pages=0, current_page=0)
 
