@@ -17,8 +17,10 @@ from mongostore.errors import (
     StaleRevision,
     StorageUnavailable,
 )
+from mongostore.grants.cleanup import TokenCleanupOptions, TokenCleanupService
 from mongostore.options import StoreOptions
 from mongostore.protection.master_keys import LocalMasterKey, MasterKeyChain
+from mongostore.signing.options import SigningOptions
 from mongostore.tenancy import DatabasePerTenant, SharedDatabase
 
 __all__ = [
@@ -37,7 +39,10 @@ __all__ = [
     "NotFound",
     "PayloadUnreadable",
     "SharedDatabase",
+    "SigningOptions",
     "StaleRevision",
     "StorageUnavailable",
     "StoreOptions",
+    "TokenCleanupOptions",
+    "TokenCleanupService",
 ]

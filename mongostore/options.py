@@ -18,6 +18,9 @@ from mongostore.tenancy import DatabasePerTenant, Placement, SharedDatabase
 # Frozen in the names of collections: MongoDB takes these everywhere, and no shell needs to quote them.
 _PREFIX_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
+# What MongoDB takes as expireAfterSeconds.
+_LONGEST_TTL_DELAY = timedelta(seconds=2**31 - 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreOptions:
@@ -30,6 +33,9 @@ class StoreOptions:
             (never beyond its own expiration).
         message_lifetime: how long a message or consent message can be read.
         session_expiry_grace: how long an expired session is kept, so that its logout can be processed.
+        ttl_delay: how long after their time MongoDB removes grants and device codes by itself: whole seconds, none unless
+            a `TokenCleanupService` is to tell of the removal first. It is the schema's, so give the deploy step's
+            `mongostore schema apply` the same: `--ttl-delay`, in seconds.
         coordinate_client_lifetimes_with_user_session: whether the tokens of a client live no longer than the user's
             session, unless the client says otherwise (`Client.coordinate_lifetime_with_user_session`).
         user_display_name_claim_type: the claim that names a user in the list of sessions, where it lies in clear and can
@@ -49,6 +55,7 @@ class StoreOptions:
     consumed_retention: timedelta = timedelta(days=1)
     message_lifetime: timedelta = timedelta(hours=1)
     session_expiry_grace: timedelta = timedelta(days=7)
+    ttl_delay: timedelta = timedelta(0)
     coordinate_client_lifetimes_with_user_session: bool = False
     user_display_name_claim_type: str | None = None
     collection_prefix: str = ""
@@ -85,15 +92,39 @@ class StoreOptions:
         Raises:
             TypeError, ValueError: an option has a wrong type or value; the message names it.
         """
-        for name in ("operation_timeout", "server_selection_timeout", "consumed_retention", "message_lifetime",
-                     "session_expiry_grace"):
+        self._check_durations()
+        self._check_prefix()
+        self._check_sessions()
+        self._check_observation()
+        if not isinstance(self.caching, CachingOptions | None):
+            raise TypeError(f"caching must be CachingOptions or None, not {type(self.caching).__name__}")
+        for name, kind in (
+            ("tenancy", SharedDatabase | DatabasePerTenant),
+            ("key_rotation", KeyRotationPolicy),
+            ("signing", SigningOptions),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                wanted = str(getattr(kind, "__name__", "SharedDatabase or DatabasePerTenant"))
+                raise TypeError(f"{name} must be a {wanted}, not {type(getattr(self, name)).__name__}")
+
+    def _check_durations(self) -> None:
+        may_be_zero = ("consumed_retention", "ttl_delay")
+        for name in (
+            "operation_timeout",
+            "server_selection_timeout",
+            "message_lifetime",
+            "session_expiry_grace",
+            *may_be_zero,
+        ):
             value = getattr(self, name)
             if not isinstance(value, timedelta):
                 raise TypeError(f"{name} must be a timedelta, not {type(value).__name__}")
-            if value < timedelta(0) or (value == timedelta(0) and name != "consumed_retention"):
+            if value < timedelta(0) or (value == timedelta(0) and name not in may_be_zero):
                 raise ValueError(f"{name} must be positive, not {value}")
-        self._check_sessions()
-        self._check_observation()
+        if self.ttl_delay % timedelta(seconds=1) or self.ttl_delay > _LONGEST_TTL_DELAY:
+            raise ValueError(f"ttl_delay must be whole seconds, at most {_LONGEST_TTL_DELAY}, not {self.ttl_delay}")
+
+    def _check_prefix(self) -> None:
         if not isinstance(self.collection_prefix, str):
             raise TypeError(f"collection_prefix must be a str, not {type(self.collection_prefix).__name__}")
         if not _PREFIX_CHARACTERS.issuperset(self.collection_prefix) or self.collection_prefix.startswith("system."):
@@ -102,14 +133,6 @@ class StoreOptions:
             )
         if len(self.collection_prefix) > 100:  # noqa: PLR2004 - a namespace has 255 bytes for database and collection
             raise ValueError("collection_prefix must not be longer than 100 characters")
-        if not isinstance(self.tenancy, SharedDatabase | DatabasePerTenant):
-            raise TypeError(f"tenancy must be SharedDatabase or DatabasePerTenant, not {type(self.tenancy).__name__}")
-        if not isinstance(self.caching, CachingOptions | None):
-            raise TypeError(f"caching must be CachingOptions or None, not {type(self.caching).__name__}")
-        if not isinstance(self.key_rotation, KeyRotationPolicy):
-            raise TypeError(f"key_rotation must be a KeyRotationPolicy, not {type(self.key_rotation).__name__}")
-        if not isinstance(self.signing, SigningOptions):
-            raise TypeError(f"signing must be a SigningOptions, not {type(self.signing).__name__}")
 
     def _check_sessions(self) -> None:
         if not isinstance(self.coordinate_client_lifetimes_with_user_session, bool):

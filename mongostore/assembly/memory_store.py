@@ -9,6 +9,7 @@ from mongostore.assembly.stores import Backend, Stores
 from mongostore.assembly.tenants import OnProgress, Tenants
 from mongostore.caching import CachingOptions, ConfigurationCaches
 from mongostore.clock import Clock, SystemClock
+from mongostore.memory.cleanup import MemoryCleanupRecords
 from mongostore.memory.clients import MemoryClientStore
 from mongostore.memory.cors import MemoryCorsPolicyService
 from mongostore.memory.data_keys import MemoryDataKeyStore
@@ -88,6 +89,8 @@ class MemoryStore(Stores):
         revisions = MemoryRevisions()
         clients = MemoryClientStore(revisions)
         tokens = PagingTokens(tenant, SealingProtector(self._key_ring))
+        device_flow = MemoryDeviceFlowStore(clock, options.consumed_retention)
+        pushed = MemoryPushedAuthorizationRequestStore(clock, options.consumed_retention)
         stores: dict[str, Any] = {
             "clients": clients,
             "resources": MemoryResourceStore(revisions),
@@ -95,13 +98,14 @@ class MemoryStore(Stores):
             "identity_providers": MemoryIdentityProviderStore(revisions),
             "persisted_grants": MemoryPersistedGrantStore(table),
             "grant_records": MemoryGrantRecordStore(table),
-            "device_flow": MemoryDeviceFlowStore(clock, options.consumed_retention),
-            "pushed_authorization_requests": MemoryPushedAuthorizationRequestStore(clock, options.consumed_retention),
+            "device_flow": device_flow,
+            "pushed_authorization_requests": pushed,
             "messages": MemoryMessageStore(clock, options.message_lifetime),
             "consent_messages": MemoryMessageStore(clock, options.message_lifetime),
             "replay_cache": MemoryReplayCache(clock),
             "server_side_sessions": MemoryServerSideSessionStore(tokens, clock, options.session_expiry_grace),
             "leases": MemoryLeases(),
+            "cleanup_records": MemoryCleanupRecords(table, device_flow, pushed),
             "signing_keys": MemorySigningKeyStore(),
             "key_ring": KeyRingService(self._key_ring, tenant),
         }

@@ -13,6 +13,7 @@ from mongostore.caching import (
     ConfigurationCaches,
 )
 from mongostore.clock import Clock
+from mongostore.mongo.cleanup import MongoCleanupRecords
 from mongostore.mongo.clients import MongoClientStore
 from mongostore.mongo.cors import MongoCorsPolicyService
 from mongostore.mongo.databases import Databases
@@ -96,6 +97,7 @@ class MongoBackends:
         )
         retention = options.consumed_retention
         grants = GrantCodec(tenant, protector, retention)
+        device_codes = DeviceCodeCodec(tenant, protector, self._key_ring)
         messages = MessageCodec(tenant, protector, MessageKind.GENERAL)
         consent_messages = MessageCodec(tenant, protector, MessageKind.CONSENT)
         leases = Leases(self._databases.main, tenant)
@@ -103,9 +105,7 @@ class MongoBackends:
         return {
             "persisted_grants": MongoPersistedGrantStore(binding, grants, clock),
             "grant_records": MongoGrantRecordStore(binding, grants, clock),
-            "device_flow": MongoDeviceFlowStore(
-                binding, DeviceCodeCodec(tenant, protector, self._key_ring), clock, retention
-            ),
+            "device_flow": MongoDeviceFlowStore(binding, device_codes, clock, retention),
             "pushed_authorization_requests": MongoPushedAuthorizationRequestStore(
                 binding, PushedRequestCodec(tenant, protector), clock, retention
             ),
@@ -119,6 +119,7 @@ class MongoBackends:
                 clock,
             ),
             "leases": leases,
+            "cleanup_records": MongoCleanupRecords(binding, grants, device_codes),
             "signing_keys": MongoSigningKeyStore(binding, SigningKeyCodec(tenant, protector), clock),
             "key_ring": KeyRingService(
                 self._key_ring, tenant, [MongoSealedRecordStore(holder, leases, tenant) for holder in holders]

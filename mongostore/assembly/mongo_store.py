@@ -88,6 +88,7 @@ class MongoStore(Stores):
             placement=options.tenancy,
             configuration=configuration_database,
             key_ring=key_ring_database,
+            ttl_delay=options.ttl_delay,
         )
         self._key_ring = KeyRing(
             MongoDataKeyStore(self._databases.key_ring), master_key, clock, policy=options.key_rotation

@@ -16,6 +16,7 @@ from mongostore.sessions.expiry import SessionExpiry
 from mongostore.sessions.service import SessionService
 from mongostore.sessions.tickets import Tickets
 from mongostore.signing.manager import SigningManager
+from mongostore.stores.cleanup import CleanupRecords
 from mongostore.stores.clients import ClientStore
 from mongostore.stores.cors import CorsPolicyService
 from mongostore.stores.device_codes import DeviceFlowStore
@@ -49,6 +50,7 @@ class Backend:
     server_side_sessions: ServerSideSessionStore
     signing_keys: SigningKeyRecords
     leases: JobLeases
+    cleanup_records: CleanupRecords
     key_ring: KeyRingService
 
 
@@ -81,6 +83,9 @@ class Stores:
         """Args: the stores below, the time, and how they behave."""
         records, grants = backend.grant_records, backend.persisted_grants
         self.clock = clock
+        # What `TokenCleanupService` works on.
+        self.cleanup_records = backend.cleanup_records
+        self.job_leases = backend.leases
         self.clients = backend.clients
         self.resources = backend.resources
         self.cors_policy = backend.cors_policy

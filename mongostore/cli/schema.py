@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+from datetime import timedelta
 
 from mongostore.cli.schema_report import ProgressLine, Report, as_json, as_text
 from mongostore.clock import SystemClock
@@ -38,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--configuration-database", help="where clients and resources lie, if in one of their own")
         action.add_argument("--key-ring-database", help="where the data keys lie, if in one of their own")
         action.add_argument("--collection-prefix", default="", help="as in StoreOptions")
+        action.add_argument(
+            "--ttl-delay", type=int, default=0, metavar="SECONDS", help="as in StoreOptions, for a TokenCleanupService"
+        )
         action.add_argument("--tenant-pattern", help="as in DatabasePerTenant, such as identity_{tenant}")
         action.add_argument(
             "--all-tenants", action="store_true", help="with --tenant-pattern: the database of every registered tenant too"
@@ -64,7 +68,9 @@ async def _reports(arguments: argparse.Namespace) -> list[Report]:
     uri = _given(arguments.uri, "--uri", "MONGOSTORE_URI")
     database = _given(arguments.database, "--database", "MONGOSTORE_DATABASE")
     try:
-        options = StoreOptions(collection_prefix=arguments.collection_prefix)
+        options = StoreOptions(
+            collection_prefix=arguments.collection_prefix, ttl_delay=timedelta(seconds=arguments.ttl_delay)
+        )
         connection = Connection(
             uri,
             operation_timeout=options.operation_timeout,
@@ -78,8 +84,9 @@ async def _reports(arguments: argparse.Namespace) -> list[Report]:
             placement=SharedDatabase() if pattern is None else DatabasePerTenant(pattern=pattern),
             configuration=arguments.configuration_database,
             key_ring=arguments.key_ring_database,
+            ttl_delay=options.ttl_delay,
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ConfigurationError(str(error)) from error
     if arguments.all_tenants and pattern is None:
         raise ConfigurationError("--all-tenants goes with --tenant-pattern: without one, all tenants are in one database")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from beanie import Document, init_beanie
@@ -23,6 +24,7 @@ class Binding:
         database_name: its name.
         prefix: of the collections' names.
         nouns: the fields of the collections that lie in this database.
+        ttl_delay: how long the TTL leaves grants and device codes to who tells of their removal.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class Binding:
         database: str,
         prefix: str = "",
         nouns: Sequence[type[StoredFields]] = DOCUMENTS,
+        ttl_delay: timedelta = timedelta(0),
     ) -> None:
-        """Args: a connection, opened by the time of first use; the database, the collections' prefix, what lies there."""
+        """Args: a connection, opened by the time of first use; the database; the others as the attributes."""
         self.connection = connection
         self.database_name = database
         self.prefix = prefix
         self.nouns = tuple(nouns)
+        self.ttl_delay = ttl_delay
         self._client: object = None
         self._collections: dict[type[StoredFields], AsyncCollection[dict[str, Any]]] = {}
         self._preferred: dict[type[StoredFields], AsyncCollection[dict[str, Any]]] = {}

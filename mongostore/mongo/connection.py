@@ -1,7 +1,7 @@
 """One connection to MongoDB: made from a URI, or handed in by the server that owns it."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -14,7 +14,7 @@ from mongostore.errors import ConfigurationError
 from mongostore.mongo.driver_errors import DriverCall
 from mongostore.mongo.motor_bridge import bridged, is_motor_client
 
-_CODEC_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+_CODEC_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
 # A grant that was acknowledged must survive the loss of the primary: majority, on disk.
 _WRITE_CONCERN = WriteConcern(w="majority", j=True)
 

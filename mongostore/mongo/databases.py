@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from datetime import timedelta
 
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
@@ -41,8 +42,11 @@ class Databases:
         placement: Placement,
         configuration: str | None = None,
         key_ring: str | None = None,
+        ttl_delay: timedelta = timedelta(0),
     ) -> None:
         """Args: the store's own database; the collections' prefix; where tenants' data lie; databases apart, if any.
+
+        The delay is that of each `Binding`.
 
         Raises:
             TypeError, ValueError: a database can't have such a name.
@@ -51,6 +55,7 @@ class Databases:
         self._main = database_name(main)
         self._prefix = prefix
         self._placement = placement
+        self._ttl_delay = ttl_delay
         self._configuration = None if configuration is None else database_name(configuration)
         self._key_ring = self._main if key_ring is None else database_name(key_ring)
         self._of_tenants: OrderedDict[str, Binding] = OrderedDict()
@@ -84,15 +89,18 @@ class Databases:
     def _binding(self, name: str) -> Binding:
         if name in (self._main, self._key_ring, self._configuration):
             if name not in self._fixed:
-                self._fixed[name] = Binding(self._connection, name, self._prefix, self._nouns(name))
+                self._fixed[name] = self._made(name)
             return self._fixed[name]
         found = self._of_tenants.get(name)
         if found is None:
-            found = self._of_tenants[name] = Binding(self._connection, name, self._prefix, self._nouns(name))
+            found = self._of_tenants[name] = self._made(name)
             if isinstance(self._placement, DatabasePerTenant) and len(self._of_tenants) > self._placement.max_open:
                 self._of_tenants.popitem(last=False)
         self._of_tenants.move_to_end(name)
         return found
+
+    def _made(self, name: str) -> Binding:
+        return Binding(self._connection, name, self._prefix, self._nouns(name), self._ttl_delay)
 
     def _nouns(self, name: str) -> tuple[type[StoredFields], ...]:
         holds_tenants = name == self._main if not self.are_many else name not in self._fixed_names

@@ -52,7 +52,7 @@ class MongoPersistedGrantStore:
             found = await self._grants.find_one({"_id": self._codec.id(key)})
         if found is None or not is_present(found, self._clock.now()):
             return None
-        return (await self._codec.record(found)).grant
+        return await self._codec.grant(found)
 
     async def get_all(self, filter: PersistedGrantFilter) -> list[PersistedGrant]:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.get_all`."""
@@ -69,7 +69,7 @@ class MongoPersistedGrantStore:
         for document in found:
             if is_present(document, now):
                 try:
-                    grants.append((await self._codec.record(document)).grant)
+                    grants.append(await self._codec.grant(document))
                 except (PayloadUnreadable, KeyUnavailable) as error:
                     damage.append(error)
         if damage:

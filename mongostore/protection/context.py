@@ -4,6 +4,7 @@ A ciphertext that is copied to another tenant, collection, record or field does 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 # Frozen: every sealed value in every database was authenticated together with this label.
@@ -37,7 +38,21 @@ class Context:
             length of record_id | record_id          4 | n, UTF-8
             length of field | field                  4 | n, UTF-8
         """
-        return _LABEL + length_prefixed(self.tenant, self.collection, self.record_id, self.field)
+        record_id = self.record_id.encode()
+        return b"".join(
+            (_before(self.tenant, self.collection), len(record_id).to_bytes(4, "big"), record_id, _behind(self.field))
+        )
+
+
+@lru_cache(maxsize=1_024)
+def _before(tenant: str, collection: str) -> bytes:
+    """What stands before the record's id: the same for every record of a collection."""
+    return _LABEL + length_prefixed(tenant, collection)
+
+
+@lru_cache(maxsize=64)
+def _behind(field: str) -> bytes:
+    return length_prefixed(field)
 
 
 def length_prefixed(*parts: str) -> bytes:

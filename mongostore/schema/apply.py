@@ -44,7 +44,7 @@ async def plan_schema(binding: Binding) -> Plan:
     Raises:
         StorageUnavailable: MongoDB did not answer, or does not allow it.
     """
-    desired = desired_collections(binding.prefix, binding.nouns)
+    desired = desired_collections(binding.prefix, binding.nouns, binding.ttl_delay)
     return make_plan(desired, await observe(binding, [each.name for each in desired]))
 
 
@@ -83,7 +83,7 @@ async def apply_schema(
         ConfigurationError: the data is in the way of an index; what came before it is done.
         StorageUnavailable: MongoDB did not answer, does not allow it, or another one did not finish in time.
     """
-    desired = {each.name: each for each in desired_collections(binding.prefix, binding.nouns)}
+    desired = {each.name: each for each in desired_collections(binding.prefix, binding.nouns, binding.ttl_delay)}
     done: list[Change] = []
 
     def waiting(elapsed: timedelta) -> None:

@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from mongostore.mongo.documents import DOCUMENTS
 from mongostore.mongo.documents.base import StoredFields
+from mongostore.mongo.documents.device_codes import DeviceCodeFields
+from mongostore.mongo.documents.grants import GrantFields
 from mongostore.protection.envelope import ENVELOPE_VERSION, MIN_ENVELOPE_BYTES
 
 _BITS_OF_A_BYTE = 8
+
+# The TTL tells nobody, so whoever wants to know of these must come before it.
+_TOLD_OF = frozenset({GrantFields, DeviceCodeFields})
 
 
 @dataclass(frozen=True)
@@ -27,17 +33,31 @@ class DesiredCollection:
 
 
 def desired_collections(
-    prefix: str = "", nouns: Sequence[type[StoredFields]] = DOCUMENTS
+    prefix: str = "", nouns: Sequence[type[StoredFields]] = DOCUMENTS, ttl_delay: timedelta = timedelta(0)
 ) -> tuple[DesiredCollection, ...]:
-    """The collections of these nouns, their names under the prefix, in the given order."""
+    """The collections of these nouns, their names under the prefix, in the given order.
+
+    Args:
+        prefix: put before the collections' names.
+        nouns: their fields.
+        ttl_delay: how long after their time MongoDB removes grants and device codes.
+    """
     return tuple(
         DesiredCollection(
             name=prefix + fields.label,
             validator=validator_of(fields),
-            indexes={index.document["name"]: index.document for index in fields.indexes},
+            indexes=_indexes_of(fields, ttl_delay if fields in _TOLD_OF else timedelta(0)),
         )
         for fields in nouns
     )
+
+
+def _indexes_of(fields: type[StoredFields], ttl_delay: timedelta) -> dict[str, Mapping[str, Any]]:
+    definitions = [dict(index.document) for index in fields.indexes]
+    for definition in definitions:
+        if "expireAfterSeconds" in definition:
+            definition["expireAfterSeconds"] += int(ttl_delay.total_seconds())
+    return {definition["name"]: definition for definition in definitions}
 
 
 def validator_of(fields: type[StoredFields]) -> dict[str, Any]:

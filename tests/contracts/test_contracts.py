@@ -2,6 +2,7 @@
 
 from mongostore.testing.contracts.authorization_codes import AuthorizationCodeContract
 from mongostore.testing.contracts.backchannel import BackChannelAuthenticationRequestContract
+from mongostore.testing.contracts.cleanup import TokenCleanupContract
 from mongostore.testing.contracts.clients import ClientStoreContract
 from mongostore.testing.contracts.cors import CorsPolicyContract
 from mongostore.testing.contracts.device_codes import DeviceFlowStoreContract
@@ -111,4 +112,8 @@ class TestSessionService(SessionServiceContract):
 
 
 class TestSessionExpiry(SessionExpiryContract):
+    pass
+
+
+class TestTokenCleanup(TokenCleanupContract):
     pass

@@ -8,6 +8,7 @@ from pymongo import IndexModel
 
 from mongostore.errors import PayloadUnreadable
 from mongostore.models import PersistedGrant, PersistedGrantFilter
+from mongostore.models.grants import stored_grant
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.documents.base import (
     StoredFields,
@@ -128,8 +129,8 @@ class GrantCodec:
         """A successor's handle, sealed to its predecessor's record."""
         return Binary(await self._protector.seal(handle.encode(), self._context(key, "successor")))
 
-    async def record(self, document: dict[str, Any]) -> GrantRecord:
-        """What a stored document says.
+    async def grant(self, document: dict[str, Any]) -> PersistedGrant:
+        """The grant that a stored document holds.
 
         Raises:
             PayloadUnreadable: it is damaged, or its payload belongs elsewhere.
@@ -137,29 +138,35 @@ class GrantCodec:
         """
         key = natural_key(document["_id"])
         payload = await self._protector.open(document.get("payload", b""), self._context(key, "payload"))
-        successor = document.get("successor")
-        handle = await self._protector.open(successor, self._context(key, "successor")) if successor else None
         try:
-            grant = PersistedGrant(
-                key=key,
-                type=document["type"],
-                subject_id=document.get("subject_id"),
-                session_id=document.get("session_id"),
-                client_id=document["client_id"],
-                description=document.get("description"),
-                creation_time=document["creation_time"],
-                expiration=document.get("expiration"),
-                consumed_time=document.get("consumed_time"),
-                data=unpack(payload),
+            return stored_grant(
+                {
+                    "key": key,
+                    "type": document["type"],
+                    "subject_id": document.get("subject_id"),
+                    "session_id": document.get("session_id"),
+                    "client_id": document["client_id"],
+                    "description": document.get("description"),
+                    "creation_time": document["creation_time"],
+                    "expiration": document.get("expiration"),
+                    "consumed_time": document.get("consumed_time"),
+                    "data": unpack(payload),
+                }
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError) as error:
             raise PayloadUnreadable(
                 "a stored grant lacks what every grant has, or holds it in another form; it was changed from outside. "
                 "Remove the record or restore it from a backup",
                 collection=GrantFields.label,
             ) from error
+
+    async def record(self, document: dict[str, Any]) -> GrantRecord:
+        """The grant that a stored document holds, with all that is known of it. Raises as `grant` does."""
+        successor = document.get("successor")
+        key = natural_key(document["_id"])
+        handle = await self._protector.open(successor, self._context(key, "successor")) if successor is not None else None
         return GrantRecord(
-            grant,
+            await self.grant(document),
             family=document.get("family"),
             predecessor=document.get("predecessor"),
             successor_key=document.get("successor_key"),

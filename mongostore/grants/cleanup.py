@@ -1,0 +1,255 @@
+"""Removes what has expired, and tells of it. Nobody needs this for the removal itself: MongoDB's TTL does that.
+
+It is for a server that wants to be told what is removed, or that wants consumed tokens gone before their time. Where it
+runs, `StoreOptions.ttl_delay` keeps the TTL behind it, as a net: otherwise the TTL is mostly first.
+"""
+
+import asyncio
+import inspect
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from mongostore.errors import MongostoreError, StorageUnavailable
+from mongostore.stores.cleanup import CleanedStores, CleanupStep
+from mongostore.stores.leases import JobLease
+
+_log = logging.getLogger("mongostore")
+
+# Frozen: nodes of different versions must not work side by side.
+_JOB = "token-cleanup"
+_LEASE = timedelta(minutes=1)
+_RENEWALS_PER_LEASE = 3
+
+_LARGEST_BATCH = 10_000
+_LONGEST = timedelta(days=36_500)
+
+RemovedKind = Literal["persisted_grants", "device_codes"]
+OnRemoved = Callable[[RemovedKind, Sequence[Any]], Awaitable[object] | object]
+"""Is told what is being removed: the kind, and the `PersistedGrant`s or `DeviceCode`s of a batch, data in clear.
+
+A coroutine function, or a plain one. Raising keeps the batch, and asks for another try.
+"""
+
+_KINDS: Mapping[CleanupStep, RemovedKind] = {
+    CleanupStep.GRANTS: "persisted_grants",
+    CleanupStep.CONSUMED_GRANTS: "persisted_grants",
+    CleanupStep.DEVICE_CODES: "device_codes",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCleanupOptions:
+    """How `TokenCleanupService` works. Names and defaults are the reference's.
+
+    Attributes:
+        interval: what lies between two passes of a node.
+        batch_size: how many records are removed, and told of, at a time.
+        remove_consumed_tokens: whether consumed grants go before they expire and before
+            `StoreOptions.consumed_retention` is over. A second use of what is gone can't be told from an unknown handle,
+            so a replayed refresh token no longer ends its family.
+        consumed_token_cleanup_delay: how long such a grant stays after it was consumed.
+        fuzz_start: whether the first pass comes after a random part of the interval, rather than a whole one.
+    """
+
+    interval: timedelta = timedelta(hours=1)
+    batch_size: int = 100
+    remove_consumed_tokens: bool = False
+    consumed_token_cleanup_delay: timedelta = timedelta(0)
+    fuzz_start: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work.
+
+        Raises:
+            TypeError, ValueError: an option has a wrong type or value; the message names it.
+        """
+        for name in ("interval", "consumed_token_cleanup_delay"):
+            value = getattr(self, name)
+            if not isinstance(value, timedelta):
+                raise TypeError(f"{name} must be a timedelta, not {type(value).__name__}")
+            if not timedelta(0) <= value <= _LONGEST:
+                raise ValueError(f"{name} must not be negative, nor longer than a century, but is {value}")
+        if self.interval == timedelta(0):
+            raise ValueError("interval must be positive")
+        if not isinstance(self.batch_size, int) or isinstance(self.batch_size, bool):
+            raise TypeError(f"batch_size must be an int, not {type(self.batch_size).__name__}")
+        if not 1 <= self.batch_size <= _LARGEST_BATCH:
+            raise ValueError(f"batch_size must be from 1 to {_LARGEST_BATCH:,}, not {self.batch_size}")
+        for name in ("remove_consumed_tokens", "fuzz_start"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {type(getattr(self, name)).__name__}")
+
+    def first_delay(self) -> timedelta:
+        """How long a node waits before its first pass."""
+        return self.interval * random.random() if self.fuzz_start else self.interval  # noqa: S311 - it spreads the nodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanupCounts:
+    """What one pass removed.
+
+    Attributes:
+        grants: expired ones, and those that were consumed and no longer retained.
+        consumed_grants: consumed ones that had time left.
+        device_codes: expired device authorization requests.
+        pushed_authorization_requests: expired ones.
+        failures: the steps that failed, by the names above; what each removed before that is counted.
+        skipped: True when another node was at it, so that nothing was done.
+    """
+
+    grants: int = 0
+    consumed_grants: int = 0
+    device_codes: int = 0
+    pushed_authorization_requests: int = 0
+    failures: tuple[str, ...] = ()
+    skipped: bool = False
+
+
+class TokenCleanupService:
+    """Removes the expired grants, device codes and pushed requests of one tenant, and tells of them.
+
+    What is removed is told first, so it is told at least once: a batch whose callback fails, or whose process dies, is
+    told again by the next pass, until MongoDB's TTL takes it (`StoreOptions.ttl_delay` after its time). Twice it is told
+    only after such a failure, or when a node was stopped for longer than a minute in the middle. Told is what is removed
+    for its age: not what somebody removes by key, filter or family, and not pushed requests, as in the reference.
+    """
+
+    def __init__(
+        self, store: CleanedStores, options: TokenCleanupOptions | None = None, on_removed: OnRemoved | None = None
+    ) -> None:
+        """Args: a store, or that of a tenant (`store.for_tenant("acme")`); how to work; who wants to know.
+
+        Raises:
+            TypeError: an argument is of another kind.
+        """
+        if not hasattr(store, "cleanup_records"):
+            raise TypeError(f"store must be a MongoStore, a MemoryStore or a tenant's, not {type(store).__name__}")
+        if not isinstance(options, TokenCleanupOptions | None):
+            raise TypeError(f"options must be TokenCleanupOptions, not {type(options).__name__}")
+        if on_removed is not None and not callable(on_removed):
+            raise TypeError(f"on_removed must be a function of kind and items, not {type(on_removed).__name__}")
+        self._store = store
+        self._options = options or TokenCleanupOptions()
+        self._on_removed = on_removed
+
+    async def run(self) -> None:
+        """Clean up, now and then, until the task is cancelled. Let every node run it: one at a time does the work.
+
+        A pass that fails is logged, and the next one comes in its turn.
+        """
+        cancellations = _cancellations()
+        delay = self._options.first_delay()
+        while True:
+            await asyncio.sleep(delay.total_seconds())
+            try:
+                await self.cleanup_grants()
+            except MongostoreError as error:
+                _log.warning("Nothing was cleaned up, and will be in %s: %s", self._options.interval, error)
+            _stop_if_cancelled(cancellations)
+            delay = self._options.interval
+
+    async def cleanup_grants(self) -> CleanupCounts:
+        """Make one pass, unless another node is at it. A step that fails is logged, and the others are done.
+
+        Returns:
+            How many records were removed, and which steps failed.
+
+        Raises:
+            StorageUnavailable: MongoDB did not answer, so nothing was begun.
+        """
+        cancellations = _cancellations()
+        lease = await self._store.job_leases.acquire(_JOB, _LEASE)
+        if lease is None:
+            return CleanupCounts(skipped=True)
+        removed: Counter[CleanupStep] = Counter()
+        failures: list[str] = []
+        async with _kept(lease):
+            for step, before in self._steps():
+                try:
+                    async with aclosing(self._removals(step, before, lease)) as batches:
+                        async for count in batches:
+                            removed[step] += count
+                            _stop_if_cancelled(cancellations)
+                except MongostoreError as error:
+                    failures.append(step.value)
+                    _log.warning("The cleanup of %s stopped, and will be tried again: %s", step, error)
+                except Exception:  # noqa: BLE001 - the callback is the server's, and one step must not hold up the others
+                    failures.append(step.value)
+                    _log.exception("The cleanup of %s stopped, and will be tried again", step)
+                _stop_if_cancelled(cancellations)
+        return CleanupCounts(
+            grants=removed[CleanupStep.GRANTS],
+            consumed_grants=removed[CleanupStep.CONSUMED_GRANTS],
+            device_codes=removed[CleanupStep.DEVICE_CODES],
+            pushed_authorization_requests=removed[CleanupStep.PUSHED_AUTHORIZATION_REQUESTS],
+            failures=tuple(failures),
+        )
+
+    def _steps(self) -> list[tuple[CleanupStep, datetime]]:
+        """What to do, each with the instant before which its records are due."""
+        now = self._store.clock.now()
+        befores = dict.fromkeys(CleanupStep, now)
+        if self._options.remove_consumed_tokens:
+            befores[CleanupStep.CONSUMED_GRANTS] = now - self._options.consumed_token_cleanup_delay
+        else:
+            del befores[CleanupStep.CONSUMED_GRANTS]
+        return list(befores.items())
+
+    async def _removals(self, step: CleanupStep, before: datetime, lease: JobLease) -> AsyncGenerator[int, None]:
+        """Tell of and remove batch after batch, and give how many went with each."""
+        records = self._store.cleanup_records
+        async with aclosing(records.due(step, before, self._options.batch_size)) as batches:
+            async for ids in batches:
+                if not await lease.renew():
+                    raise StorageUnavailable("the lease of the cleanup has passed on to another node; that one does it")
+                if self._on_removed is not None and step in _KINDS:
+                    items = await records.read(step, ids, before)
+                    if items:
+                        outcome = self._on_removed(_KINDS[step], items)
+                        if inspect.isawaitable(outcome):
+                            await outcome
+                yield await records.remove(step, ids, before)
+
+
+@asynccontextmanager
+async def _kept(lease: JobLease) -> AsyncIterator[None]:
+    """Renew the lease meanwhile, however long a callback takes, and release it in the end."""
+    renewal = asyncio.create_task(_keep(lease))
+    try:
+        yield
+    finally:
+        renewal.cancel()
+        await asyncio.wait([renewal])
+        try:
+            await lease.release()
+        except MongostoreError as error:
+            # Nothing may take the place of a cancellation; the lease expires by itself.
+            _log.warning("%s; it expires by itself", error)
+
+
+async def _keep(lease: JobLease) -> None:
+    while True:
+        await asyncio.sleep((_LEASE / _RENEWALS_PER_LEASE).total_seconds())
+        try:
+            await lease.renew()
+        except MongostoreError as error:
+            # Whether it still is ours, the next batch asks.
+            _log.warning("%s", error)
+
+
+def _cancellations() -> int:
+    """How often the present task was asked to stop."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def _stop_if_cancelled(before: int) -> None:
+    """Stop when the task was asked to since: the driver does not always pass a cancellation on."""
+    if _cancellations() > before:
+        raise asyncio.CancelledError
