@@ -148,9 +148,7 @@ class MongoStore(Stores):
             return
         if self._connection.has_replica_set:
             self._feed = ChangeFeed(
-                self._databases.configuration(DEFAULT_TENANT),
-                self.caches,
-                all_databases=self._databases.are_many,
+                self._databases.configuration(DEFAULT_TENANT), self.caches, databases=self._databases.watched
             )
             self._feed.start()
         else:

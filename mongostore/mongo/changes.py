@@ -51,23 +51,33 @@ class ChangeFeed:
         is_listening: whether changes are heard of at this moment.
     """
 
-    def __init__(self, binding: Binding, listener: ConfigurationListener, *, all_databases: bool = False) -> None:
-        """Args: the database and prefix; who is told; whether tenants have databases of their own, all to be watched."""
+    def __init__(self, binding: Binding, listener: ConfigurationListener, *, databases: str | None = None) -> None:
+        """Make a feed; it begins with `start`.
+
+        Args:
+            binding: the database with the configuration, and its collections' prefix.
+            listener: who is told.
+            databases: a regular expression of databases to be watched instead, where tenants have their own.
+        """
         self._binding = binding
         self._listener = listener
-        self._all_databases = all_databases
+        self._databases = databases
         self._labels = {binding.prefix + fields.label: fields for fields in _WATCHED}
         self._task: asyncio.Task[None] | None = None
         self._token: Mapping[str, Any] | None = None
+        self._is_stopping = False
         self.is_listening = False
 
     def start(self) -> None:
         """Begin to listen, in the background."""
+        self._is_stopping = False
         self._task = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
         """Stop listening."""
         if self._task is not None:
+            # The driver can lose a cancellation; then the next answer of the stream, a second later, ends the loop.
+            self._is_stopping = True
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
@@ -75,14 +85,14 @@ class ChangeFeed:
 
     async def _listen(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while True:
+        while not self._is_stopping:
             try:
                 async with await self._stream() as stream:
                     if self._token is None:
                         # What was read before the stream began may be outdated, and nobody will say so.
                         self._listener.clear()
                     self.is_listening = True
-                    while stream.alive:
+                    while stream.alive and not self._is_stopping:
                         event = await stream.try_next()
                         if event is not None:
                             self._tell(event)
@@ -114,8 +124,12 @@ class ChangeFeed:
             ]
         }
         # A key is all that is needed; what a client says need not travel to every node.
+        if self._databases is None:
+            source: Any = self._binding.database
+        else:
+            source = self._binding.connection.client
+            watched = {"$and": [{"ns.db": {"$regex": self._databases}}, watched]}
         pipeline = [{"$match": watched}, {"$project": {"operationType": 1, "ns": 1, "documentKey": 1}}]
-        source = self._binding.connection.client if self._all_databases else self._binding.database
         return await source.watch(pipeline, resume_after=self._token, max_await_time_ms=_MAX_AWAIT_MS)
 
     def _tell(self, event: Mapping[str, Any]) -> None:

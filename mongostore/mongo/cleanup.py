@@ -75,7 +75,7 @@ class MongoCleanupRecords:
         return result.deleted_count
 
     async def _expired(self, step: CleanupStep, before: datetime, batch_size: int) -> AsyncGenerator[list[str], None]:
-        # The index has no tenant: it passes what other tenants have that is due, and that is all in a short while gone.
+        # The index has no tenant, so it passes what is due of other tenants, too: the TTL keeps that little.
         query = {"tenant": self._grants.tenant, **_condition(step, before)}
         while True:
             with self._binding.call(f"look for expired {step}"):
@@ -121,7 +121,7 @@ class MongoCleanupRecords:
     async def _opened(self, step: CleanupStep, document: dict[str, Any]) -> PersistedGrant | DeviceCode:
         if step is CleanupStep.DEVICE_CODES:
             return await self._device_codes.value(document)
-        return (await self._grants.record(document)).grant
+        return await self._grants.grant(document)
 
     def _collection(self, step: CleanupStep) -> AsyncCollection[dict[str, Any]]:
         return self._binding.collection(_FIELDS[step])

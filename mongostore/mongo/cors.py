@@ -1,6 +1,5 @@
 """`CorsPolicyService` on MongoDB: one command, answered from an index."""
 
-
 from mongostore.models.origins import normalize_origin
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.clients import ClientFields

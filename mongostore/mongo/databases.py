@@ -1,5 +1,6 @@
 """Which database holds what: for the store, which works on them, and for the schema, which prepares them."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import timedelta
@@ -67,6 +68,14 @@ class Databases:
     def are_many(self) -> bool:
         """Whether tenants have databases of their own, or configuration lies apart."""
         return isinstance(self._placement, DatabasePerTenant)
+
+    @property
+    def watched(self) -> str | None:
+        """A regular expression of the databases that hold configuration; None when it is one, the default tenant's."""
+        if not isinstance(self._placement, DatabasePerTenant) or self._configuration is not None:
+            return None
+        before, _, behind = self._placement.pattern.partition("{tenant}")
+        return f"^{re.escape(before)}[a-z0-9-]+{re.escape(behind)}$"
 
     def configuration(self, tenant: Tenant) -> Binding:
         """Where a tenant's clients, resources and identity providers lie."""

@@ -1,5 +1,6 @@
 """The one place where the driver's errors become ours, and where a call of the driver gets its time limit."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
@@ -30,7 +31,7 @@ class DriverCall:
     Duplicate keys pass through as they are: the stores know what they mean.
     """
 
-    __slots__ = ("_action", "_hosts", "_seconds", "_timeout")
+    __slots__ = ("_action", "_cancellations", "_hosts", "_seconds", "_task", "_timeout")
 
     def __init__(self, action: str, limit: timedelta, hosts: Callable[[], str]) -> None:
         """Args: the action ("read a grant"), its time limit, and what names the servers for a message."""
@@ -40,6 +41,8 @@ class DriverCall:
 
     def __enter__(self) -> None:
         """Start the time."""
+        self._task = asyncio.current_task()
+        self._cancellations = self._task.cancelling() if self._task is not None else 0
         self._timeout = pymongo.timeout(self._seconds)
         self._timeout.__enter__()
 
@@ -48,6 +51,11 @@ class DriverCall:
     ) -> None:
         """Stop the time; raise our error for the driver's."""
         self._timeout.__exit__(kind, error, trace)
+        if error is None:
+            # The driver can take a cancellation for its own and go on; who cancelled the task would wait for ever.
+            if self._task is not None and self._task.cancelling() > self._cancellations:
+                raise asyncio.CancelledError
+            return
         if isinstance(error, (PyMongoError, BSONError)) and not isinstance(error, DuplicateKeyError):
             raise _translated(error, self._action, self._seconds, self._hosts()) from error
 
@@ -55,7 +63,8 @@ class DriverCall:
 def _translated(error: Exception, action: str, seconds: float, hosts: str) -> MongostoreError:
     if isinstance(error, InvalidOperation):
         return ConfigurationError(
-            f"could not {action}: the connection to MongoDB at {hosts} is closed; open a new store"
+            f"could not {action}: the connection to MongoDB at {hosts} is closed; "
+            "open the store, or hand in a connection that is open"
         )
     if isinstance(error, DriverConfigurationError):
         return ConfigurationError(

@@ -1,11 +1,15 @@
 """Removal of many grants, in a way that nothing being rotated meanwhile escapes."""
 
+from datetime import timedelta
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import AutoReconnect
 
 from mongostore.mongo.binding import Binding
+
+# A revocation may be of a hundred thousand grants; the time-out of one operation on one record is not for it.
+_LONGEST_PASS = timedelta(minutes=1)
 
 
 async def remove_until_none_left(
@@ -20,7 +24,7 @@ async def remove_until_none_left(
     removed = 0
     condition = query
     while True:
-        with binding.call("remove grants"):
+        with binding.connection.call("remove grants", _LONGEST_PASS):
             try:
                 count = (await collection.delete_many(condition)).deleted_count
             except AutoReconnect:

@@ -31,6 +31,8 @@ DEFAULT_REFRESH_INTERVAL: Final = timedelta(seconds=60)
 # After a look-up that brought nothing, the next one for the same reason waits: garbage must cost the database little.
 _RETRY_AFTER: Final = timedelta(seconds=5)
 _MAX_UNKNOWN_KEYS: Final = 1_000
+# Looking up for tenants that do not exist must not fill the memory.
+_MAX_RINGS: Final = 10_000
 
 
 class KeyRing:
@@ -63,6 +65,9 @@ class KeyRing:
         """The ring of one tenant, always the same object; no input or output."""
         ring = self._rings.get(tenant)
         if ring is None:
+            if len(self._rings) >= _MAX_RINGS:
+                # Whoever is using it goes on with it; the next one reads the ring anew.
+                del self._rings[next(iter(self._rings))]
             ring = self._rings[tenant] = TenantKeyRing(
                 tenant,
                 self._store,
@@ -324,8 +329,9 @@ class TenantKeyRing:
                 failure = error
             ring = await self._load()
             if ring.find(generation) is None:
+                why = "try again" if failure is None else str(failure)
                 raise StorageUnavailable(
-                    f"key generation {generation} of tenant {self.tenant} could not be stored: try again"
+                    f"key generation {generation} of tenant {self.tenant} was not stored: {why}"
                 ) from failure
             return ring
 

@@ -58,8 +58,8 @@ class CleanedStores(Protocol):
     """
 
     @property
-    def clock(self) -> Clock: ...  # noqa: D102 - see above
+    def clock(self) -> Clock: ...
     @property
-    def cleanup_records(self) -> CleanupRecords: ...  # noqa: D102 - see above
+    def cleanup_records(self) -> CleanupRecords: ...
     @property
-    def job_leases(self) -> JobLeases: ...  # noqa: D102 - see above
+    def job_leases(self) -> JobLeases: ...

@@ -10,8 +10,10 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from demo_chapters.teller import Teller
-from mongostore import LocalMasterKey, MongoStore
+from mongostore import LocalMasterKey, MongoStore, StoreOptions
+from mongostore.clock import Clock
 from mongostore.models import AuthorizationCode, Claim, Principal, RefreshToken
+from mongostore.protection.master_keys import MasterKey
 
 SUBJECT = Principal([Claim("sub", "alice"), Claim("sid", "session-7")], "pwd")
 NONCE = "nonce-of-the-demo"
@@ -35,9 +37,22 @@ class Stage:
     master_key: LocalMasterKey
     raw: AsyncDatabase[dict[str, Any]]
 
-    def store(self, master_key: LocalMasterKey | None = None) -> MongoStore:
+    def store(
+        self,
+        master_key: MasterKey | None = None,
+        *,
+        connection: AsyncMongoClient[dict[str, Any]] | None = None,
+        options: StoreOptions | None = None,
+        clock: Clock | None = None,
+    ) -> MongoStore:
         """A store on the database, not yet open; each one is a restart for what was stored before."""
-        return MongoStore(self.uri, database=self.name, master_key=master_key or self.master_key)
+        return MongoStore(
+            connection or self.uri,
+            database=self.name,
+            master_key=master_key or self.master_key,
+            options=options,
+            clock=clock,
+        )
 
     async def stored_bytes(self) -> bytes:
         """Everything that the database holds, as it holds it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,35 +18,39 @@ from mongostore.testing import FakeClock
 MASTER_KEY = LocalMasterKey.generate()
 
 
+class PreparedStore(MongoStore):
+    """On a schema that was just applied: to check it again for each of thousands of tests takes most of their time."""
+
+    async def _warn_of_drift(self) -> None:
+        pass
+
+
 @asynccontextmanager
-async def memory(uri: str, database: str) -> AsyncIterator[MemoryStore]:
+async def memory(_client: None, _database: str) -> AsyncIterator[MemoryStore]:
     async with MemoryStore(clock=FakeClock()) as store:
         yield store
 
 
 @asynccontextmanager
-async def pymongo(uri: str, database: str) -> AsyncIterator[MongoStore]:
-    async with (
-        AsyncMongoClient(uri) as client,
-        MongoStore(client, database=database, master_key=MASTER_KEY, clock=FakeClock()) as store,
-    ):
+async def mongo(client: Any, database: str) -> AsyncIterator[MongoStore]:
+    async with PreparedStore(client, database=database, master_key=MASTER_KEY, clock=FakeClock()) as store:
         yield store
 
 
-@asynccontextmanager
-async def motor(uri: str, database: str) -> AsyncIterator[MongoStore]:
-    motor_asyncio = pytest.importorskip("motor.motor_asyncio")
-    client = motor_asyncio.AsyncIOMotorClient(uri)
-    async with MongoStore(client, database=database, master_key=MASTER_KEY, clock=FakeClock()) as store:
-        yield store
-    client.close()
-
-
-BACKENDS: dict[str, Callable[[str, str], AbstractAsyncContextManager[MemoryStore | MongoStore]]] = {
+BACKENDS: dict[str, Callable[[Any, str], AbstractAsyncContextManager[MemoryStore | MongoStore]]] = {
     "memory": memory,
-    "pymongo": pymongo,
-    "motor": motor,
+    "pymongo": mongo,
+    "motor": mongo,
 }
+
+
+@pytest.fixture(scope="session")
+async def clients(mongo_uri: str) -> AsyncIterator[dict[str, Any]]:
+    """The connection that each backend is handed."""
+    motor = pytest.importorskip("motor.motor_asyncio").AsyncIOMotorClient(mongo_uri)
+    async with AsyncMongoClient(mongo_uri) as client:
+        yield {"memory": None, "pymongo": client, "motor": motor}
+    motor.close()
 
 
 @pytest.fixture(scope="session")
@@ -65,17 +70,25 @@ async def contract_database(mongo_uri: str, mongo_connection: MongoClient) -> As
     mongo_connection.drop_database(name)
 
 
-@pytest.fixture
-def emptied_database(contract_database: str, mongo_connection: MongoClient) -> Iterator[str]:
-    database = mongo_connection[contract_database]
-    for collection in database.list_collection_names():
-        database[collection].delete_many({})
-    yield contract_database
+@pytest.fixture(scope="session")
+def collections(contract_database: str, mongo_connection: MongoClient) -> list[str]:
+    return mongo_connection[contract_database].list_collection_names()
 
 
 @pytest.fixture(params=BACKENDS)
+def backend(
+    request: pytest.FixtureRequest, contract_database: str, collections: list[str], mongo_connection: MongoClient
+) -> Iterator[str]:
+    """A backend's name, with nothing left of the last test."""
+    if request.param != "memory":
+        for collection in collections:
+            mongo_connection[contract_database][collection].delete_many({})
+    return request.param
+
+
+@pytest.fixture
 async def store(
-    request: pytest.FixtureRequest, mongo_uri: str, emptied_database: str
+    backend: str, clients: dict[str, Any], contract_database: str
 ) -> AsyncIterator[MemoryStore | MongoStore]:
-    async with BACKENDS[request.param](mongo_uri, emptied_database) as opened:
+    async with BACKENDS[backend](clients[backend], contract_database) as opened:
         yield opened

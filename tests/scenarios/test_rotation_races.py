@@ -2,17 +2,20 @@
 
 from collections import Counter
 
+import pytest
+
 from mongostore.testing.factories import a_refresh_token
 
-ROUNDS = 200
 TASKS = 15
+rounds_of_a_race = pytest.mark.parametrize("rounds", [50, pytest.param(200, marks=pytest.mark.slow)])
 
 
-async def test_inside_the_grace_all_get_the_same_successor(store, race, mongo_connection, database_name):
+@rounds_of_a_race
+async def test_inside_the_grace_all_get_the_same_successor(store, race, mongo_connection, database_name, rounds):
     """One rotates, all others are taken for retries and get the same handle; what remains is the pair of tokens."""
     grants = mongo_connection[database_name]["grants"]
     with race("rotate", TASKS) as started:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             handle = await store.refresh_tokens.store_refresh_token(a_refresh_token(), family="f")
             answers = started.run(handle, grace_seconds=60)
             assert Counter(outcome for outcome, _ in answers) == {"rotated": 1, "retried": 2 * TASKS - 1}
@@ -25,11 +28,14 @@ async def test_inside_the_grace_all_get_the_same_successor(store, race, mongo_co
             assert await store.grants.remove_family("f") == 2
 
 
-async def test_without_a_grace_a_race_is_a_replay_and_nothing_remains(store, race, mongo_connection, database_name):
+@rounds_of_a_race
+async def test_without_a_grace_a_race_is_a_replay_and_nothing_remains(
+    store, race, mongo_connection, database_name, rounds
+):
     """At most one rotates, somebody sees the replay, and the whole family is gone: live, consumed and pending."""
     grants = mongo_connection[database_name]["grants"]
     with race("rotate", TASKS) as started:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             handle = await store.refresh_tokens.store_refresh_token(a_refresh_token(), family="f")
             answers = started.run(handle, grace_seconds=0)
             outcomes = Counter(outcome for outcome, _ in answers)

@@ -1,6 +1,7 @@
 """How grants lie in MongoDB: codes, tokens, consents and backchannel requests, all in one collection."""
 
 from datetime import datetime, timedelta
+from types import NoneType
 from typing import Any, ClassVar
 
 from bson import Binary
@@ -139,6 +140,8 @@ class GrantCodec:
         key = natural_key(document["_id"])
         payload = await self._protector.open(document.get("payload", b""), self._context(key, "payload"))
         try:
+            if not isinstance(document.get("purge_at"), datetime | NoneType):
+                raise TypeError("purge_at of a stored grant is no instant")  # noqa: TRY301 - told as the others below
             return stored_grant(
                 {
                     "key": key,
@@ -164,7 +167,9 @@ class GrantCodec:
         """The grant that a stored document holds, with all that is known of it. Raises as `grant` does."""
         successor = document.get("successor")
         key = natural_key(document["_id"])
-        handle = await self._protector.open(successor, self._context(key, "successor")) if successor is not None else None
+        handle = (
+            await self._protector.open(successor, self._context(key, "successor")) if successor is not None else None
+        )
         return GrantRecord(
             await self.grant(document),
             family=document.get("family"),
@@ -200,4 +205,5 @@ class GrantCodec:
 def is_present(document: dict[str, Any], now: datetime) -> bool:
     """Whether readers may see a stored grant: live, neither expired nor due to be purged."""
     purge_at = document.get("purge_at")
-    return not document.get("pending") and (purge_at is None or purge_at > now)
+    # What is no instant was put there by somebody else: the codec says so to whoever reads it.
+    return not document.get("pending") and (not isinstance(purge_at, datetime) or purge_at > now)
