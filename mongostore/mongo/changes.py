@@ -85,6 +85,7 @@ class ChangeFeed:
 
     async def _listen(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
+        is_told = False
         while not self._is_stopping:
             try:
                 async with await self._stream() as stream:
@@ -92,6 +93,7 @@ class ChangeFeed:
                         # What was read before the stream began may be outdated, and nobody will say so.
                         self._listener.clear()
                     self.is_listening = True
+                    is_told = False
                     while stream.alive and not self._is_stopping:
                         event = await stream.try_next()
                         if event is not None:
@@ -102,12 +104,15 @@ class ChangeFeed:
                 code = getattr(error, "code", None)
                 if code in _CANNOT_RESUME:
                     self._token = None
-                _log.warning(
-                    "The change stream was cut (%s, code %s) and is taken up again; until then, other nodes' changes are "
-                    "seen when what is cached expires",
-                    type(error).__name__,
-                    code,
-                )
+                if not is_told:
+                    # Once, however long it lasts.
+                    is_told = True
+                    _log.warning(
+                        "The change stream was cut (%s, code %s) and is taken up again; until then, other nodes' changes "
+                        "are seen when what is cached expires",
+                        type(error).__name__,
+                        code,
+                    )
             else:
                 # Dropping the database or renaming a collection ends a stream for good.
                 self._token = None
