@@ -148,4 +148,6 @@ class StoreOptions:
         if inspect.iscoroutinefunction(self.on_event) or inspect.iscoroutinefunction(
             getattr(self.on_event, "__call__", None)  # noqa: B004 - whether it is a coroutine, not whether it is there
         ):
-            raise TypeError("on_event must not be a coroutine function: nothing waits for it. Put the event into a queue")
+            raise TypeError(
+                "on_event must not be a coroutine function: nothing waits for it. Put the event into a queue"
+            )

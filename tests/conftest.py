@@ -1,11 +1,15 @@
 """What every test may ask for: a real MongoDB, and a database of its own in it."""
 
+import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from pymongo import MongoClient
 
 from mongostore.testing import EmbeddedMongo
@@ -85,3 +89,53 @@ def needs_own_server(mongo_server: Server) -> EmbeddedMongo:
     if mongo_server.embedded is None:
         pytest.skip("kills or steps down the server, and this one was not started by the tests")
     return mongo_server.embedded
+
+
+# What no log line of the run may hold, whichever test it comes from: a handle as the stores make it, the text form of a
+# master key, a private part of a JWK, and what the factories put into codes.
+_SECRET = re.compile(
+    r"[0-9A-F]{64}-1|mongostore-master-1:[A-Za-z0-9_-]{48}|\"d\": ?\"|n-0S6_WzA2Mj|E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw"
+)
+
+
+class _SecretWatch(logging.Handler):
+    """Notes log records of the stores that hold a secret."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = f"{self.format(record)} {record.__dict__!r}"
+        if _SECRET.search(text):
+            self.found.append(f"{record.name}, {record.pathname}:{record.lineno}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_in_any_log() -> Iterator[None]:
+    """Fail the run when a log record of the stores held a secret; `test_log_secrets.py` shows that it would be seen."""
+    watch, stores = _SecretWatch(), logging.getLogger("mongostore")
+    level = stores.level
+    stores.addHandler(watch)
+    stores.setLevel(logging.DEBUG)
+    yield
+    stores.setLevel(level)
+    stores.removeHandler(watch)
+    assert watch.found == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_in_any_span() -> Iterator[None]:
+    """Fail the run when a span of a store that exports to the process's provider held a secret."""
+    found: list[str] = []
+
+    class Watch(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            if span.name.startswith("mongostore.") and _SECRET.search(span.to_json()):
+                found.append(span.name)
+
+    provider = TracerProvider()
+    provider.add_span_processor(Watch())
+    trace.set_tracer_provider(provider)
+    yield
+    assert found == []

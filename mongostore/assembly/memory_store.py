@@ -9,6 +9,7 @@ from mongostore.assembly.stores import Backend, Stores
 from mongostore.assembly.tenants import OnProgress, Tenants
 from mongostore.caching import CachingOptions, ConfigurationCaches
 from mongostore.clock import Clock, SystemClock
+from mongostore.health import HealthReport, check_memory_health
 from mongostore.memory.cleanup import MemoryCleanupRecords
 from mongostore.memory.clients import MemoryClientStore
 from mongostore.memory.cors import MemoryCorsPolicyService
@@ -27,6 +28,7 @@ from mongostore.memory.revisions import MemoryRevisions
 from mongostore.memory.sessions import MemoryServerSideSessionStore
 from mongostore.memory.signing_keys import MemorySigningKeyStore
 from mongostore.memory.tenants import MemoryTenantRegistry
+from mongostore.observer import Observer
 from mongostore.options import StoreOptions
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.key_ring_service import KeyRingService
@@ -44,14 +46,16 @@ class MemoryStore(Stores):
         """Args: how the store behaves, and what tells the time."""
         clock = clock or SystemClock()
         self._options = options = options or StoreOptions()
-        self._key_ring = KeyRing(MemoryDataKeyStore(), LocalMasterKey.generate(), clock, policy=options.key_rotation)
+        self._observer = observer = Observer(options, clock, system="memory")
+        data_keys = observer.announcing(MemoryDataKeyStore(), "data_keys", DEFAULT_TENANT)
+        self._key_ring = KeyRing(data_keys, LocalMasterKey.generate(), clock, policy=options.key_rotation)
         # Memory needs no cache in front of it; the attribute is here so that either store can be used.
         self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
         registry = MemoryTenantRegistry()
         self._admission = Admission(registry, options.tenancy, registry.register, clock)
         self.tenants = Tenants(registry, options.tenancy, _nothing_to_prepare, self._remove_tenant, self._admission)
         self._of_tenants: dict[Tenant, Stores] = {}
-        super().__init__(self._backend(DEFAULT_TENANT, clock), clock, options)
+        super().__init__(self._backend(DEFAULT_TENANT, clock), clock, options, observer)
 
     def for_tenant(self, slug: str) -> Stores:
         """The same attributes, bound to a tenant; see `MongoStore.for_tenant`."""
@@ -61,6 +65,10 @@ class MemoryStore(Stores):
 
     async def open(self) -> None:
         """Nothing to do: here so that either store can be used."""
+
+    async def health(self) -> HealthReport:
+        """Whether the key ring can be used; see `HealthReport`."""
+        return await check_memory_health(self._key_ring.for_tenant(DEFAULT_TENANT))
 
     async def close(self) -> None:
         """Stop what the key ring does in the background."""
@@ -79,7 +87,7 @@ class MemoryStore(Stores):
     def _stores_of(self, tenant: Tenant) -> Stores:
         stores = self._of_tenants.get(tenant)
         if stores is None:
-            stores = Stores(self._backend(tenant, self.clock), self.clock, self._options)
+            stores = Stores(self._backend(tenant, self.clock), self.clock, self._options, self._observer, tenant)
             self._of_tenants[tenant] = stores
         return stores
 

@@ -13,11 +13,13 @@ from mongostore.assembly.tenants import OnProgress, Tenants
 from mongostore.caching import CachingOptions, ConfigurationCaches
 from mongostore.clock import Clock, SystemClock
 from mongostore.errors import ConfigurationError, MongostoreWarning
+from mongostore.health import HealthReport, check_health
 from mongostore.mongo.changes import ChangeFeed
 from mongostore.mongo.connection import Connection
 from mongostore.mongo.data_keys import MongoDataKeyStore
 from mongostore.mongo.databases import Databases
 from mongostore.mongo.tenants import MongoTenantRegistry, drop_database, remove_records
+from mongostore.observer import Observer
 from mongostore.options import StoreOptions
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.master_keys import MasterKey
@@ -90,10 +92,11 @@ class MongoStore(Stores):
             key_ring=key_ring_database,
             ttl_delay=options.ttl_delay,
         )
-        self._key_ring = KeyRing(
-            MongoDataKeyStore(self._databases.key_ring), master_key, clock, policy=options.key_rotation
-        )
+        self._observer = observer = Observer(options, clock, system="mongodb")
+        data_keys = observer.announcing(MongoDataKeyStore(self._databases.key_ring), "data_keys", DEFAULT_TENANT)
+        self._key_ring = KeyRing(data_keys, master_key, clock, policy=options.key_rotation)
         self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
+        observer.watch_caches(self.caches)
         self._backends = MongoBackends(self._databases, self._key_ring, clock, options, self.caches)
         self._feed: ChangeFeed | None = None
         registry = MongoTenantRegistry(self._databases.main, clock)
@@ -101,7 +104,7 @@ class MongoStore(Stores):
         self.tenants = Tenants(registry, options.tenancy, self._prepare_tenant, self._remove_tenant, self._admission)
         self._of_tenants: OrderedDict[Tenant, Stores] = OrderedDict()
         default = self._backends.backend(DEFAULT_TENANT, replacements_for(self._replacements, DEFAULT_TENANT), None)
-        super().__init__(default, clock, options)
+        super().__init__(default, clock, options, observer)
 
     def for_tenant(self, slug: str) -> Stores:
         """The same attributes, bound to a tenant. No I/O happens, and nothing comes into being before the first write.
@@ -120,7 +123,8 @@ class MongoStore(Stores):
                 await self._admission.admit(tenant)
 
             replacements = replacements_for(self._replacements, tenant)
-            stores = Stores(self._backends.backend(tenant, replacements, admit), self.clock, self._options)
+            backend = self._backends.backend(tenant, replacements, admit)
+            stores = Stores(backend, self.clock, self._options, self._observer, tenant)
             self._of_tenants[tenant] = stores
             if len(self._of_tenants) > _MAX_TENANTS_IN_MEMORY:
                 self._of_tenants.popitem(last=False)
@@ -158,6 +162,12 @@ class MongoStore(Stores):
                 MongostoreWarning,
                 stacklevel=2,
             )
+
+    async def health(self) -> HealthReport:
+        """What works and what doesn't; see `HealthReport`. Nothing is raised."""
+        return await check_health(
+            self._databases.all([]), self._key_ring.for_tenant(DEFAULT_TENANT), self._feed, self.clock
+        )
 
     async def close(self) -> None:
         """Close the connection, unless it was handed in. The store can be opened again."""

@@ -9,6 +9,7 @@ from mongostore.grants.consents import UserConsents
 from mongostore.grants.reference_tokens import ReferenceTokens
 from mongostore.grants.refresh_tokens import RefreshTokens
 from mongostore.grants.service import GrantService
+from mongostore.observer import Observer
 from mongostore.options import StoreOptions
 from mongostore.protection.key_ring_service import KeyRingService
 from mongostore.sessions.coordination import SessionCoordination
@@ -16,7 +17,7 @@ from mongostore.sessions.expiry import SessionExpiry
 from mongostore.sessions.service import SessionService
 from mongostore.sessions.tickets import Tickets
 from mongostore.signing.manager import SigningManager
-from mongostore.stores.cleanup import CleanupRecords
+from mongostore.stores.cleanup import Cleanup, CleanupRecords
 from mongostore.stores.clients import ClientStore
 from mongostore.stores.cors import CorsPolicyService
 from mongostore.stores.device_codes import DeviceFlowStore
@@ -30,6 +31,7 @@ from mongostore.stores.replay import ReplayCache
 from mongostore.stores.resources import ResourceStore
 from mongostore.stores.sessions import ServerSideSessionStore
 from mongostore.stores.signing_keys import SigningKeyRecords, SigningKeyStore
+from mongostore.tenancy import DEFAULT_TENANT, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,15 @@ class Stores:
         key_ring: the keys that seal what is stored.
     """
 
-    def __init__(self, backend: Backend, clock: Clock, options: StoreOptions) -> None:
-        """Args: the stores below, the time, and how they behave."""
+    def __init__(
+        self, backend: Backend, clock: Clock, options: StoreOptions, observer: Observer, tenant: Tenant = DEFAULT_TENANT
+    ) -> None:
+        """Args: the stores below, the time, how they behave, who wants to know, and whose they are."""
+        backend = observer.announcing_backend(backend, tenant)
         records, grants = backend.grant_records, backend.persisted_grants
         self.clock = clock
-        # What `TokenCleanupService` works on.
-        self.cleanup_records = backend.cleanup_records
-        self.job_leases = backend.leases
+        # For `TokenCleanupService`.
+        self._cleanup = Cleanup(backend.cleanup_records, backend.leases, clock)
         self.clients = backend.clients
         self.resources = backend.resources
         self.cors_policy = backend.cors_policy
@@ -116,3 +120,4 @@ class Stores:
         self.sessions = SessionService(sessions, grants, coordination, expiry, clock)
         self.signing_keys: SigningKeyStore = backend.signing_keys
         self.signing = SigningManager(backend.signing_keys, options.signing, clock)
+        observer.observe(self, tenant)

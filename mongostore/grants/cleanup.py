@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from mongostore.errors import MongostoreError, StorageUnavailable
-from mongostore.stores.cleanup import CleanedStores, CleanupStep
+from mongostore.stores.cleanup import CleanedStores, Cleanup, CleanupStep
 from mongostore.stores.leases import JobLease
 
 _log = logging.getLogger("mongostore")
@@ -128,7 +128,7 @@ class TokenCleanupService:
         Raises:
             TypeError: an argument is of another kind.
         """
-        if not hasattr(store, "cleanup_records"):
+        if not hasattr(store, "_cleanup"):
             raise TypeError(f"store must be a MongoStore, a MemoryStore or a tenant's, not {type(store).__name__}")
         if not isinstance(options, TokenCleanupOptions | None):
             raise TypeError(f"options must be TokenCleanupOptions, not {type(options).__name__}")
@@ -164,7 +164,7 @@ class TokenCleanupService:
             StorageUnavailable: MongoDB did not answer, so nothing was begun.
         """
         cancellations = _cancellations()
-        lease = await self._store.job_leases.acquire(_JOB, _LEASE)
+        lease = await self._cleanup.leases.acquire(_JOB, _LEASE)
         if lease is None:
             return CleanupCounts(skipped=True)
         removed: Counter[CleanupStep] = Counter()
@@ -175,7 +175,6 @@ class TokenCleanupService:
                     async with aclosing(self._removals(step, before, lease)) as batches:
                         async for count in batches:
                             removed[step] += count
-                            _stop_if_cancelled(cancellations)
                 except MongostoreError as error:
                     failures.append(step.value)
                     _log.warning("The cleanup of %s stopped, and will be tried again: %s", step, error)
@@ -191,9 +190,14 @@ class TokenCleanupService:
             failures=tuple(failures),
         )
 
+    @property
+    def _cleanup(self) -> Cleanup:
+        # Asked for each time: a tenant that was deleted has other stores from then on.
+        return self._store._cleanup  # noqa: SLF001 - of this package, and no attribute for users
+
     def _steps(self) -> list[tuple[CleanupStep, datetime]]:
         """What to do, each with the instant before which its records are due."""
-        now = self._store.clock.now()
+        now = self._cleanup.clock.now()
         befores = dict.fromkeys(CleanupStep, now)
         if self._options.remove_consumed_tokens:
             befores[CleanupStep.CONSUMED_GRANTS] = now - self._options.consumed_token_cleanup_delay
@@ -203,7 +207,7 @@ class TokenCleanupService:
 
     async def _removals(self, step: CleanupStep, before: datetime, lease: JobLease) -> AsyncGenerator[int, None]:
         """Tell of and remove batch after batch, and give how many went with each."""
-        records = self._store.cleanup_records
+        records = self._cleanup.records
         async with aclosing(records.due(step, before, self._options.batch_size)) as batches:
             async for ids in batches:
                 if not await lease.renew():
@@ -241,6 +245,7 @@ async def _keep(lease: JobLease) -> None:
         except MongostoreError as error:
             # Whether it still is ours, the next batch asks.
             _log.warning("%s", error)
+            _stop_if_cancelled(0)
 
 
 def _cancellations() -> int:
@@ -250,6 +255,6 @@ def _cancellations() -> int:
 
 
 def _stop_if_cancelled(before: int) -> None:
-    """Stop when the task was asked to since: the driver does not always pass a cancellation on."""
+    """Stop when the task was asked to since: an error of that moment has taken the cancellation's place."""
     if _cancellations() > before:
         raise asyncio.CancelledError

@@ -1,6 +1,7 @@
 """What the cleanup service needs of a backend: the records whose time is over, in batches, and their removal."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -48,18 +49,22 @@ class CleanupRecords(Protocol):
         """Remove those of the records that are still due, and give their number."""
 
 
-class CleanedStores(Protocol):
-    """What a `MongoStore`, a `MemoryStore` and the stores of a tenant have for the cleanup service.
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """What the cleanup service gets of a tenant's stores.
 
     Attributes:
+        records: what is to be cleaned up.
+        leases: keep nodes from doing the same work.
         clock: tells the time.
-        cleanup_records: what is to be cleaned up.
-        job_leases: keep nodes from doing the same work.
     """
 
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def cleanup_records(self) -> CleanupRecords: ...
-    @property
-    def job_leases(self) -> JobLeases: ...
+    records: CleanupRecords
+    leases: JobLeases
+    clock: Clock
+
+
+class CleanedStores(Protocol):
+    """A `MongoStore`, a `MemoryStore`, or the stores of a tenant."""
+
+    _cleanup: Cleanup

@@ -16,6 +16,9 @@ from mongostore.telemetry import Telemetry
 from mongostore.testing import FakeClock
 from mongostore.testing.factories import a_client, a_refresh_token, an_authorization_code
 
+# What other services of a store work with, and a server does not call.
+INTERNAL = {"clock", "caches", "cleanup_records", "job_leases"}
+
 
 class Exported:
     """What a store exported.
@@ -157,9 +160,7 @@ async def test_a_tenant_is_on_its_spans(store, exported):
 async def test_every_attribute_is_observed(store, exported):
     """Whatever a server calls has a span: no attribute with asynchronous methods is forgotten."""
     attributes = {
-        name: value
-        for name, value in vars(store).items()
-        if not name.startswith("_") and name not in ("clock", "caches")
+        name: value for name, value in vars(store).items() if not name.startswith("_") and name not in INTERNAL
     }
     assert len(attributes) > 15
     assert [name for name, value in attributes.items() if type(value).__name__ != "_Observed"] == []

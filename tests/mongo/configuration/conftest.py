@@ -9,7 +9,7 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from mongostore import LocalMasterKey, MongoStore
+from mongostore import LocalMasterKey, MongoStore, StoreOptions
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
 from mongostore.schema import apply_schema
@@ -56,7 +56,8 @@ async def store(mongo_uri: str, database_name: str, commands: Commands) -> Async
         minute = timedelta(minutes=1)
         connection = Connection(client, operation_timeout=minute, server_selection_timeout=minute)
         await apply_schema(Binding(connection, database_name))
-        async with MongoStore(client, database=database_name, master_key=MASTER_KEY) as opened:
+        options = StoreOptions(caching=None)
+        async with MongoStore(client, database=database_name, master_key=MASTER_KEY, options=options) as opened:
             commands.taken()
             yield opened
 

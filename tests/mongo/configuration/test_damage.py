@@ -183,7 +183,7 @@ async def test_a_payload_of_another_form_is_refused(store, raw):
     await store.identity_providers.save_identity_provider(an_oidc_provider())
     context = Context("default", "identity_providers", "acme", "payload")
     for plaintext in (b"", b"hunter2", b"[]", b'{"ClientSecret": 1}', b"\xff"):
-        sealed = await store._protector.seal(plaintext, context)
+        sealed = await store._backends._protector.seal(plaintext, context)
         raw.identity_providers.update_one({}, {"$set": {"payload": Binary(sealed)}})
         with pytest.raises(PayloadUnreadable, match="properties") as damage:
             await store.identity_providers.get_by_scheme("acme")

@@ -110,7 +110,7 @@ async def test_tenants_do_not_meet(store, raw):
 
 def _stores(store, slug):
     owner = tenant(slug)
-    yield MongoClientStore(store._binding, owner)
-    yield MongoResourceStore(store._binding, owner)
-    yield MongoCorsPolicyService(store._binding, owner)
-    yield MongoIdentityProviderStore(store._binding, owner, store._protector)
+    yield MongoClientStore(store._databases.main, owner)
+    yield MongoResourceStore(store._databases.main, owner)
+    yield MongoCorsPolicyService(store._databases.main, owner)
+    yield MongoIdentityProviderStore(store._databases.main, owner, store._backends._protector)

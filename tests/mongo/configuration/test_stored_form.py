@@ -25,7 +25,7 @@ def stores(store):
     """How each noun is saved and read; the payload of providers is in clear, so that it has one form only."""
     with pytest.warns(RuntimeWarning, match="UnsafePlaintextProtector"):
         protector = UnsafePlaintextProtector()
-    providers = MongoIdentityProviderStore(store._binding, DEFAULT_TENANT, protector)
+    providers = MongoIdentityProviderStore(store._databases.main, DEFAULT_TENANT, protector)
     resources = store.resources
 
     async def first(found):
