@@ -188,8 +188,8 @@ async def faulty(faulty_server, database_name) -> AsyncIterator[tuple]:
             data = {"appName": "faulty", **how}
             connection.admin.command("configureFailPoint", "failCommand", mode=mode, data=data)
 
-        # The driver repeats a command for as long as its time lasts.
-        limit = timedelta(milliseconds=500)
+        # The driver repeats a command for as long as its time lasts, and looks for the server every half second.
+        limit = timedelta(milliseconds=1_500)
         async for store in mongo_store(f"{faulty_server.uri}&appName=faulty", database_name, limit):
             ring = KeyRing(store, LocalMasterKey.generate(), FakeClock())
             yield ring, store, fail
