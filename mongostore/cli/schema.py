@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         action.add_argument("--tenant-pattern", help="as in DatabasePerTenant, such as identity_{tenant}")
         action.add_argument(
-            "--all-tenants", action="store_true", help="with --tenant-pattern: the database of every registered tenant too"
+            "--all-tenants",
+            action="store_true",
+            help="with --tenant-pattern: the database of every registered tenant too",
         )
         action.add_argument("--json", action="store_true", help="print the result for machines")
         if name == "check":
@@ -89,7 +91,9 @@ async def _reports(arguments: argparse.Namespace) -> list[Report]:
     except (ValueError, OverflowError) as error:
         raise ConfigurationError(str(error)) from error
     if arguments.all_tenants and pattern is None:
-        raise ConfigurationError("--all-tenants goes with --tenant-pattern: without one, all tenants are in one database")
+        raise ConfigurationError(
+            "--all-tenants goes with --tenant-pattern: without one, all tenants are in one database"
+        )
     await connection.open()
     try:
         tenants = [DEFAULT_TENANT]
@@ -104,9 +108,7 @@ async def _done(arguments: argparse.Namespace, binding: Binding, main: Binding) 
     done: tuple[Change, ...] = ()
     if arguments.action == "apply":
         with ProgressLine() as progress:
-            applied = await apply_schema(
-                binding, on_progress=progress, drop_foreign=arguments.drop_foreign, main=main
-            )
+            applied = await apply_schema(binding, on_progress=progress, drop_foreign=arguments.drop_foreign, main=main)
         done, left = applied.done, applied.left
         in_order = all(each.kind is Drift.FOREIGN_INDEX for each in left)
     else:

@@ -90,7 +90,9 @@ async def apply_schema(
         if on_progress is not None:
             on_progress(Progress("wait for another apply to finish", elapsed))
 
-    async with Leases(main or binding).hold(f"schema of {binding.database_name}", _LEASE_DURATION, wait, on_wait=waiting):
+    async with Leases(main or binding).hold(
+        f"schema of {binding.database_name}", _LEASE_DURATION, wait, on_wait=waiting
+    ):
         plan = await plan_schema(binding)
         # Again, because a running store may have made a collection meanwhile, and what was in the way may now be gone.
         while changes := [each for each in plan.applicable(drop_foreign=drop_foreign) if each not in done]:

@@ -55,7 +55,9 @@ def test_the_machines_form_is_frozen():
                         "detail": "about missing_collection",
                     }
                 ],
-                "left": [{"kind": "foreign_index", "collection": "grants", "index": "x", "detail": "about foreign_index"}],
+                "left": [
+                    {"kind": "foreign_index", "collection": "grants", "index": "x", "detail": "about foreign_index"}
+                ],
             }
         ],
     }
