@@ -148,7 +148,7 @@ class ByHand:
         return await self.grants.delete_many(query | {"predecessor": {"$exists": True}})
 
 
-def cases(store: MongoStore, hand: ByHand) -> list[Case]:
+def cases(store: MongoStore, hand: ByHand) -> list[Case]:  # noqa: C901 - a list of small functions
     """Every operation that is measured."""
     grant = a_grant("k", data=PAYLOAD)
 
@@ -279,7 +279,7 @@ def _side(turns: list[tuple[float, float]], latencies: list[float], operations: 
 async def run(uri: str, arguments: argparse.Namespace) -> list[Result]:
     """Measure everything that was asked for, in a database of its own that is dropped afterwards."""
     database = f"benchmark_{secrets.token_hex(4)}"
-    options = StoreOptions(caching=None)
+    options = StoreOptions(caching=None, telemetry=False)
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         connection = Connection(
             client, operation_timeout=timedelta(minutes=1), server_selection_timeout=timedelta(seconds=5)

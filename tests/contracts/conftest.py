@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient, MongoClient, WriteConcern
 
 from mongostore import LocalMasterKey, MemoryStore, MongoStore
 from mongostore.mongo.binding import Binding
@@ -81,8 +81,11 @@ def backend(
 ) -> Iterator[str]:
     """A backend's name, with nothing left of the last test."""
     if request.param != "memory":
+        # To wait for a majority each time would take most of the suites' time; the last one waits for all of them.
+        database = mongo_connection.get_database(contract_database, write_concern=WriteConcern(w=1))
         for collection in collections:
-            mongo_connection[contract_database][collection].delete_many({})
+            database[collection].delete_many({})
+        mongo_connection[contract_database]["leases"].delete_one({})
     return request.param
 
 
