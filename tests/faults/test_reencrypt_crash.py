@@ -89,6 +89,7 @@ async def test_killed_half_way_another_run_finishes(store, grants, mongo_uri, da
     await assert_all_is_there(store)
 
 
+@pytest.mark.slow
 async def test_server_that_dies_half_way_is_told_and_another_run_finishes(store, grants, needs_own_server):
     """The run raises; what was acknowledged before is there when the server is back, and the rest follows."""
     killed: list[int] = []

@@ -2,26 +2,30 @@
 
 import time
 
+import pytest
+
 from mongostore.testing.factories import a_grant, an_authorization_code
 
-ROUNDS = 200
+ROUNDS = pytest.mark.parametrize("rounds", [40, pytest.param(200, marks=pytest.mark.slow)])
 TASKS = 25
 
 
-async def test_a_grant_is_consumed_by_one_of_fifty(store, race):
+@ROUNDS
+async def test_a_grant_is_consumed_by_one_of_fifty(store, race, rounds):
     """Of 50 concurrent calls of consume, in two processes, exactly one is given the grant."""
     with race("consume", TASKS) as started:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             grant = a_grant()
             await store.persisted_grants.store(grant)
             assert started.run(grant.key).count(True) == 1
             assert (await store.persisted_grants.get(grant.key)).consumed_time is not None
 
 
-async def test_a_code_is_redeemed_by_one_of_fifty(store, race):
+@ROUNDS
+async def test_a_code_is_redeemed_by_one_of_fifty(store, race, rounds):
     """Of 50 concurrent redemptions of a code, in two processes, one is the redemption and all others are replays."""
     with race("redeem", TASKS) as started:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             handle = await store.authorization_codes.store_authorization_code(an_authorization_code())
             assert sorted(started.run(handle)) == ["redeemed"] + ["replayed"] * (2 * TASKS - 1)
 
