@@ -60,10 +60,10 @@ def test_the_tour_keeps_its_promises(mongo_uri: str, mongo_connection: MongoClie
         r"60 users are signed in, and listed by name\s+3 pages",
         r"at most 2 keys in the JWK Set",
         r"Shop of Acme \| Shop of Globex",
-        r"each seen by the other +after \d+ ms",
+        r"each seen by the other\s+after \d+ ms",
         r"send nothing to MongoDB\s+0 commands",
         r"all is sealed anew, 25 records at a time\s+(\d+ … )+60",
-        r"the new master key alone opens everything +the same token",
+        r"the new master key alone opens everything\s+the same token",
         r"a reader gets an error\s+KeyUnavailable: the keys of tenant has-left were destroyed",
     ):
         assert re.search(evidence, done.stdout), evidence
