@@ -1,6 +1,7 @@
 """Puts telemetry and events around stores, whichever they are: the stores themselves know nothing of either."""
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import fields, replace
 from functools import wraps
@@ -118,7 +119,7 @@ class Observer:
             self._telemetry.watch_caches(caches)
 
 
-class _Proxy:
+class _Proxy(ABC):
     """A store behind methods of the same names; each is made at its first use, and kept."""
 
     def __init__(self, store: Any) -> None:
@@ -135,8 +136,9 @@ class _Proxy:
     def __repr__(self) -> str:
         return repr(self._store)
 
+    @abstractmethod
     def _around(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        raise NotImplementedError
+        """What stands in a method's place."""
 
 
 class _Observed(_Proxy):
