@@ -1,11 +1,13 @@
 """The collections of one database under one prefix: what the MongoDB stores work on."""
 
 import asyncio
+import weakref
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from beanie import Document, init_beanie
+from beanie.odm.actions import ActionRegistry
 from pymongo import ReadPreference
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -56,6 +58,10 @@ class Binding:
         """What every call of the driver is made in."""
         return self.connection.call(action)
 
+    def record_call(self, action: str) -> DriverCall:
+        """What a command on one record, named by its `_id`, is made in: the same for less."""
+        return self.connection.record_call(action)
+
     def collection(self, fields: type[StoredFields]) -> AsyncCollection[dict[str, Any]]:
         """The driver's collection of a noun: the raw path, for operational records and for reads."""
         if self._client is not self.connection.client:
@@ -86,6 +92,8 @@ class Binding:
                 with self.call("prepare the documents"):
                     await init_beanie(database=self.database, document_models=[document], skip_indexes=True)
                 self._documents[fields] = document
+                # Beanie's registry of hooks holds a class for ever; it is of use for as long as the binding is there.
+                weakref.finalize(self, ActionRegistry.clean_actions, document).atexit = False
         return self._documents[fields]
 
     def _forget(self) -> None:

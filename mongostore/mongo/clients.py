@@ -13,6 +13,7 @@ from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import record_id
 from mongostore.mongo.documents.clients import CLIENTS, ClientFields, client_fields
 from mongostore.mongo.documents.configuration import StoredDocument, tenant_ids
+from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.revisions import RevisedWriter
 from mongostore.stores.clients import check_client
 from mongostore.tenancy import Tenant
@@ -34,8 +35,7 @@ class MongoClientStore:
         """See `ClientStore.find_client_by_id`."""
         if not is_identifier(client_id):
             return None
-        with self._binding.call("find a client"):
-            found = await self._clients.find_one({"_id": record_id(self._tenant, client_id)})
+        found = await find_by_id(self._binding, "find a client", self._clients, record_id(self._tenant, client_id))
         return None if found is None else CLIENTS.model(found)
 
     async def find_enabled_client_by_id(self, client_id: str) -> Client | None:

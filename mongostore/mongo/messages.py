@@ -10,6 +10,7 @@ from mongostore.models import Message
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.messages import MessageCodec, MessageFields
 from mongostore.mongo.expiring import is_present
+from mongostore.mongo.lookups import find_by_id
 from mongostore.stores.messages import new_message_id
 
 
@@ -27,7 +28,7 @@ class MongoMessageStore:
         """See `MessageStore.write`."""
         message_id = new_message_id()
         document = await self._codec.document(message_id, message, self._clock.now() + self._lifetime)
-        with self._binding.call("write a message"):
+        with self._binding.record_call("write a message"):
             await self._messages.insert_one(document)
         return message_id
 
@@ -36,15 +37,14 @@ class MongoMessageStore:
         stored_id = self._codec.id_of(id)
         if stored_id is None:
             return None
-        with self._binding.call("read a message"):
-            found = await self._messages.find_one({"_id": stored_id})
+        found = await find_by_id(self._binding, "read a message", self._messages, stored_id)
         return await self._codec.value(found) if found and is_present(found, self._clock.now()) else None
 
     async def delete(self, id: str) -> None:  # noqa: A002 - the reference's name
         """See `MessageStore.delete`."""
         stored_id = self._codec.id_of(id)
         if stored_id is not None:
-            with self._binding.call("delete a message"):
+            with self._binding.record_call("delete a message"):
                 await self._messages.delete_one({"_id": stored_id})
 
     @property

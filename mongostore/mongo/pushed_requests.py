@@ -12,6 +12,7 @@ from mongostore.models import PushedAuthorizationRequest
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.pushed_requests import PushedRequestCodec, PushedRequestFields
 from mongostore.mongo.expiring import insert_over_expired, is_present, present, take
+from mongostore.mongo.lookups import find_by_id
 
 
 class MongoPushedAuthorizationRequestStore:
@@ -29,7 +30,7 @@ class MongoPushedAuthorizationRequestStore:
     async def store(self, par: PushedAuthorizationRequest) -> None:
         """See `PushedAuthorizationRequestStore.store`."""
         document = await self._codec.document(par)
-        with self._binding.call("store a pushed authorization request"):
+        with self._binding.record_call("store a pushed authorization request"):
             try:
                 await insert_over_expired(self._requests, document, self._clock.now())
             except DuplicateKeyError as error:
@@ -42,8 +43,7 @@ class MongoPushedAuthorizationRequestStore:
         stored_id = self._codec.id_of(hash)
         if stored_id is None:
             return None
-        with self._binding.call("read a pushed authorization request"):
-            found = await self._requests.find_one({"_id": stored_id})
+        found = await find_by_id(self._binding, "read a pushed authorization request", self._requests, stored_id)
         return await self._codec.value(found) if found and is_present(found, self._clock.now()) else None
 
     async def consume_by_hash(self, hash: str) -> PushedAuthorizationRequest | None:  # noqa: A002 - as above
@@ -52,7 +52,7 @@ class MongoPushedAuthorizationRequestStore:
         if stored_id is None:
             return None
         now = self._clock.now()
-        with self._binding.call("consume a pushed authorization request"):
+        with self._binding.record_call("consume a pushed authorization request"):
             found = await take(self._requests, present(stored_id, now), now, self._consumed_retention)
         return await self._codec.value(found) if found else None
 

@@ -12,6 +12,7 @@ from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import record_id
 from mongostore.mongo.documents.replay import ReplayFields
 from mongostore.mongo.expiring import insert_over_expired, is_present
+from mongostore.mongo.lookups import find_by_id
 from mongostore.stores.handles import check_handle, hashed, is_handle
 from mongostore.stores.replay import remembered_until
 from mongostore.tenancy import Tenant
@@ -34,7 +35,7 @@ class MongoReplayCache:
             "tenant": self._tenant,
             "purge_at": remembered_until(expires_at, now),
         }
-        with self._binding.call("remember a handle"):
+        with self._binding.record_call("remember a handle"):
             try:
                 await insert_over_expired(self._handles, document, now)
             except DuplicateKeyError:
@@ -45,8 +46,7 @@ class MongoReplayCache:
         """See `ReplayCache.exists`."""
         if not (is_handle("handle", handle) and is_identifier(purpose)):
             return False
-        with self._binding.call("look for a handle"):
-            found = await self._handles.find_one({"_id": self._id(purpose, handle)})
+        found = await find_by_id(self._binding, "look for a handle", self._handles, self._id(purpose, handle))
         return is_present(found, self._clock.now())
 
     def _id(self, purpose: str, handle: str) -> str:

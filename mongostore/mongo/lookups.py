@@ -1,0 +1,33 @@
+"""The look-up of one record, the most frequent command of all."""
+
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import AutoReconnect
+
+from mongostore.mongo.binding import Binding
+
+
+async def find_by_id(
+    binding: Binding, action: str, collection: AsyncCollection[dict[str, Any]], stored_id: str
+) -> dict[str, Any] | None:
+    """Read the document with this `_id`, from where the collection reads.
+
+    It is the command that `find_one` sends, without the driver's cursor, which costs a tenth of the whole; and like the
+    driver's own reads, it is sent once more when the connection or the primary was lost.
+    """
+    command = {"find": collection.name, "filter": {"_id": stored_id}, "limit": 1, "singleBatch": True}
+    with binding.record_call(action):
+        try:
+            reply = await _sent(collection, command)
+        except AutoReconnect:
+            reply = await _sent(collection, command)
+    found: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
+    return found[0] if found else None
+
+
+async def _sent(collection: AsyncCollection[dict[str, Any]], command: dict[str, Any]) -> dict[str, Any]:
+    reply: dict[str, Any] = await collection.database.command(
+        command, codec_options=collection.codec_options, read_preference=collection.read_preference
+    )
+    return reply
