@@ -3,16 +3,14 @@
 A ciphertext that is copied to another tenant, collection, record or field does not open there.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 # Frozen: every sealed value in every database was authenticated together with this label.
 _LABEL: Final = b"mongostore/v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """The one place in which a sealed value opens.
 
     Attributes:
@@ -38,21 +36,15 @@ class Context:
             length of record_id | record_id          4 | n, UTF-8
             length of field | field                  4 | n, UTF-8
         """
+        before, behind = _around(self.tenant, self.collection, self.field)
         record_id = self.record_id.encode()
-        return b"".join(
-            (_before(self.tenant, self.collection), len(record_id).to_bytes(4, "big"), record_id, _behind(self.field))
-        )
+        return b"%b%b%b%b" % (before, len(record_id).to_bytes(4, "big"), record_id, behind)
 
 
 @lru_cache(maxsize=1_024)
-def _before(tenant: str, collection: str) -> bytes:
-    """What stands before the record's id: the same for every record of a collection."""
-    return _LABEL + length_prefixed(tenant, collection)
-
-
-@lru_cache(maxsize=64)
-def _behind(field: str) -> bytes:
-    return length_prefixed(field)
+def _around(tenant: str, collection: str, field: str) -> tuple[bytes, bytes]:
+    """What stands before and behind the record's id: the same for every record of a collection."""
+    return _LABEL + length_prefixed(tenant, collection), length_prefixed(field)
 
 
 def length_prefixed(*parts: str) -> bytes:

@@ -53,15 +53,7 @@ class Sealed(bytes):
         """
         if isinstance(raw, cls):
             return raw
-        if not isinstance(raw, bytes):
-            raise PayloadUnreadable(f"a payload is not sealed: it is {type(raw).__name__}, not bytes")
-        if len(raw) < MIN_ENVELOPE_BYTES:
-            raise PayloadUnreadable(
-                f"a payload is not sealed: it has {len(raw)} bytes, an envelope has at least {MIN_ENVELOPE_BYTES}"
-            )
-        if raw[0] != ENVELOPE_VERSION:
-            raise PayloadUnreadable(f"a payload is not sealed: it does not begin with version {ENVELOPE_VERSION}")
-        return bytes.__new__(cls, raw)
+        return bytes.__new__(cls, _checked(raw))
 
     @property
     def key_id(self) -> bytes:
@@ -106,3 +98,25 @@ def assemble(key_id: bytes, nonce: bytes, ciphertext: bytes) -> Sealed:
     if len(key_id) != KEY_ID_BYTES or len(nonce) != NONCE_BYTES or len(ciphertext) < TAG_BYTES:
         raise ValueError("an envelope is a key id of 16 bytes, a nonce of 24, and a ciphertext with a tag of 16")
     return bytes.__new__(Sealed, b"".join((_VERSION_BYTE, key_id, nonce, ciphertext)))
+
+
+def take_apart(raw: object) -> tuple[bytes, bytes, bytes]:
+    """Give the data key id, the nonce and the ciphertext (with its tag) of what a database gave back.
+
+    Raises:
+        PayloadUnreadable: it is no envelope.
+    """
+    envelope = _checked(raw)
+    return envelope[1:_NONCE_AT], envelope[_NONCE_AT:_CIPHERTEXT_AT], envelope[_CIPHERTEXT_AT:]
+
+
+def _checked(raw: object) -> bytes:
+    if not isinstance(raw, bytes):
+        raise PayloadUnreadable(f"a payload is not sealed: it is {type(raw).__name__}, not bytes")
+    if len(raw) < MIN_ENVELOPE_BYTES:
+        raise PayloadUnreadable(
+            f"a payload is not sealed: it has {len(raw)} bytes, an envelope has at least {MIN_ENVELOPE_BYTES}"
+        )
+    if raw[0] != ENVELOPE_VERSION:
+        raise PayloadUnreadable(f"a payload is not sealed: it does not begin with version {ENVELOPE_VERSION}")
+    return raw

@@ -6,7 +6,7 @@ A key seals only after its record was read back from the store, and no key is st
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mongostore.clock import Clock
@@ -125,7 +125,8 @@ class TenantKeyRing:
         self._last_load_done = 0
         self._creating = asyncio.Lock()
         self._unknown_keys: dict[bytes, datetime] = {}
-        self._rotation_checked: datetime | None = None
+        # Between these, the ring is fresh, and it was looked at lately whether a rotation is due.
+        self._seals_from = self._seals_until = datetime.min.replace(tzinfo=UTC)
         self._background: dict[str, asyncio.Task[None]] = {}
         self._refresh_begun: datetime | None = None
 
@@ -147,9 +148,7 @@ class TenantKeyRing:
     def cached_sealing_key(self) -> DataKey | None:
         """The key that seals now, if it was read recently enough; otherwise ask `sealing_key`."""
         now = self._clock.now()
-        if self._ring.is_fresh(now) and self._is_within(self._refresh_interval, self._rotation_checked, now):
-            return self._ring.sealing
-        return None
+        return self._ring.sealing if self._seals_from <= now < self._seals_until else None
 
     async def sealing_key(self) -> DataKey:
         """The key that seals now; a tenant that has none gets its first.
@@ -164,9 +163,11 @@ class TenantKeyRing:
         if not newest_generation(ring.records):
             ring = await self._create(_FIRST_GENERATION, "data", self._clock.now())
         sealing = ring.require_sealing_key()
-        self._rotation_checked = self._clock.now()
-        if decide_rotation(self._rotation_checked, ring.records, self._policy) is not None:
+        now = self._clock.now()
+        if decide_rotation(now, ring.records, self._policy) is not None:
             self._in_background("rotated", self._rotate_if_due)
+        self._seals_from = max(now, ring.fresh_from)
+        self._seals_until = min(now + self._refresh_interval, ring.fresh_until)
         return sealing
 
     def cached_opening_key(self, key_id: bytes) -> XAES256GCM | None:
@@ -304,6 +305,8 @@ class TenantKeyRing:
                     refresh_interval=self._refresh_interval,
                     previous=self._ring,
                 )
+                self._seals_from = max(self._seals_from, self._ring.fresh_from)
+                self._seals_until = min(self._seals_until, self._ring.fresh_until)
                 self._last_load_done = this_load
             return self._ring
 

@@ -3,14 +3,13 @@
 It knows nothing of what it seals. Stores depend on the `Protector` protocol; which one they get is wired from outside.
 """
 
-import os
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 
 from mongostore.errors import PayloadUnreadable
 from mongostore.protection.context import Context
-from mongostore.protection.envelope import NONCE_BYTES, Sealed, assemble
+from mongostore.protection.envelope import Sealed, assemble, take_apart
 from mongostore.protection.key_ring import KeyRing
 
 # Frozen: the first byte of every packed value.
@@ -52,16 +51,17 @@ class SealingProtector:
         """See `Protector.seal`."""
         keys = self._key_ring.for_tenant(context.tenant)
         data_key = keys.cached_sealing_key() or await keys.sealing_key()
-        nonce = os.urandom(NONCE_BYTES)
-        return assemble(data_key.key_id, nonce, data_key.cipher.encrypt(nonce, plaintext, context.associated_data()))
+        cipher = data_key.cipher
+        nonce = cipher.new_nonce()
+        return assemble(data_key.key_id, nonce, cipher.encrypt(nonce, plaintext, context.associated_data()))
 
     async def open(self, sealed: bytes, context: Context) -> bytes:
         """See `Protector.open`."""
-        envelope = parse(sealed, context)
+        key_id, nonce, ciphertext = parse(sealed, context)
         keys = self._key_ring.for_tenant(context.tenant)
-        cipher = keys.cached_opening_key(envelope.key_id) or await keys.opening_key(envelope.key_id)
+        cipher = keys.cached_opening_key(key_id) or await keys.opening_key(key_id)
         try:
-            return cipher.decrypt(envelope.nonce, envelope.ciphertext, context.associated_data())
+            return cipher.decrypt(nonce, ciphertext, context.associated_data())
         except InvalidTag as error:
             raise unreadable(context, "it was altered, or sealed for another record") from error
 
@@ -75,10 +75,10 @@ def unreadable(context: Context, problem: str) -> PayloadUnreadable:
     )
 
 
-def parse(sealed: bytes, context: Context) -> Sealed:
-    """Read an envelope, for protectors: `Sealed.from_stored` with an error that tells the place."""
+def parse(sealed: object, context: Context) -> tuple[bytes, bytes, bytes]:
+    """Take an envelope apart, for protectors: `take_apart` with an error that tells the place."""
     try:
-        return Sealed.from_stored(sealed)
+        return take_apart(sealed)
     except PayloadUnreadable as error:
         raise unreadable(context, str(error)) from error
 

@@ -37,9 +37,9 @@ class UnsafePlaintextProtector:
         Raises:
             PayloadUnreadable: it is anything else.
         """
-        envelope = parse(sealed, context)
-        plaintext, tag = envelope.ciphertext[:-TAG_BYTES], envelope.ciphertext[-TAG_BYTES:]
-        if (envelope.key_id, envelope.nonce, tag) != (_KEY_ID, _MARK, _checksum(plaintext, context)):
+        key_id, nonce, ciphertext = parse(sealed, context)
+        plaintext, tag = ciphertext[:-TAG_BYTES], ciphertext[-TAG_BYTES:]
+        if (key_id, nonce, tag) != (_KEY_ID, _MARK, _checksum(plaintext, context)):
             raise unreadable(context, "UnsafePlaintextProtector did not make it, or made it for another record")
         return plaintext
 

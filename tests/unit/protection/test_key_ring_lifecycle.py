@@ -119,7 +119,7 @@ async def test_rewrap_moves_every_key_to_the_new_master_key(store, new_node):
     old, new = LocalMasterKey.generate(), LocalMasterKey.generate()
     node = new_node(master_key=old)
     sealed = {
-        tenant: await SealingProtector(node).seal(b"x", replace(PLACE, tenant=tenant)) for tenant in ("default", "acme")
+        tenant: await SealingProtector(node).seal(b"x", PLACE._replace(tenant=tenant)) for tenant in ("default", "acme")
     }
     hashed = await node.for_tenant("default").keyed_hash("user_code", "BDWP")
 
@@ -129,7 +129,7 @@ async def test_rewrap_moves_every_key_to_the_new_master_key(store, new_node):
 
     only_new = new_node(master_key=new)
     for tenant, payload in sealed.items():
-        assert await SealingProtector(only_new).open(payload, replace(PLACE, tenant=tenant)) == b"x"
+        assert await SealingProtector(only_new).open(payload, PLACE._replace(tenant=tenant)) == b"x"
     assert await only_new.for_tenant("default").keyed_hash("user_code", "BDWP") == hashed
     with pytest.raises(KeyUnavailable):
         await new_node(master_key=old).for_tenant("default").open()
@@ -171,7 +171,7 @@ async def test_destroyed_tenant_neither_opens_nor_seals(store, new_node):
     node = new_node()
     protector, ring = SealingProtector(node), node.for_tenant("default")
     sealed = await protector.seal(b"x", PLACE)
-    other = await protector.seal(b"x", replace(PLACE, tenant="acme"))
+    other = await protector.seal(b"x", PLACE._replace(tenant="acme"))
     await ring.keyed_hash("user_code", "BDWP")
     await ring.rotate()
     assert await ring.destroy() == 2
@@ -188,7 +188,7 @@ async def test_destroyed_tenant_neither_opens_nor_seals(store, new_node):
     records = await store.load("default")
     assert [(record.generation, record.wrapped) for record in records] == [(0, None), (1, None), (2, None)]
     assert all(record.destroyed_at is not None for record in records)
-    assert await protector.open(other, replace(PLACE, tenant="acme")) == b"x"
+    assert await protector.open(other, PLACE._replace(tenant="acme")) == b"x"
 
 
 async def test_destroying_again_or_nothing_counts_nothing(new_node):

@@ -81,7 +81,7 @@ async def test_moved_within_the_tenant_it_does_not_open(protector, part):
     """A ciphertext copied to another collection, record or field is unreadable there."""
     sealed = await protector.seal(PLAINTEXT, PLACE)
     with pytest.raises(PayloadUnreadable):
-        await protector.open(sealed, dataclasses.replace(PLACE, **{part: "other"}))
+        await protector.open(sealed, PLACE._replace(**{part: "other"}))
 
 
 @given(parts=st.tuples(identifiers, identifiers, identifiers))
@@ -99,7 +99,7 @@ async def test_moved_to_another_tenant_it_does_not_open(protector):
     """Another tenant has other keys; even with the ring records copied along, nothing opens."""
     sealed = await protector.seal(PLAINTEXT, PLACE)
     with pytest.raises(KeyUnavailable):
-        await protector.open(sealed, dataclasses.replace(PLACE, tenant="acme"))
+        await protector.open(sealed, PLACE._replace(tenant="acme"))
 
 
 async def test_ring_record_copied_to_another_tenant_does_not_unwrap(store, new_node):
@@ -108,7 +108,7 @@ async def test_ring_record_copied_to_another_tenant_does_not_unwrap(store, new_n
     (record,) = await store.load("default")
     await store.insert(dataclasses.replace(record, tenant="acme"))
     with pytest.raises(KeyUnavailable):
-        await SealingProtector(new_node()).open(sealed, dataclasses.replace(PLACE, tenant="acme"))
+        await SealingProtector(new_node()).open(sealed, PLACE._replace(tenant="acme"))
 
 
 @pytest.mark.parametrize("stored", [PLAINTEXT, PLAINTEXT * 4, b"", "text", None])

@@ -1,6 +1,7 @@
 """The cipher's own edges; that it is XAES-256-GCM is for the vectors to show."""
 
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -40,6 +41,31 @@ def test_nonce_of_another_length_is_refused(length):
         cipher.encrypt(bytes(length), b"", b"")
     with pytest.raises(ValueError, match="24 bytes"):
         cipher.decrypt(bytes(length), bytes(16), b"")
+
+
+def test_any_number_of_messages_gets_nonces_of_their_own():
+    """No nonce comes twice; the key of a message is shared by 4,096 of them and no more."""
+    cipher = XAES256GCM(bytes(32))
+    nonces = [cipher.new_nonce() for _ in range(10_000)]
+    assert len(set(nonces)) == len(nonces)
+    shared = Counter(nonce[:12] for nonce in nonces)
+    assert list(shared.values()) == [4_096, 4_096, 1_808]
+
+
+def test_two_ciphers_of_one_key_share_no_message_key():
+    """Two nodes with the same data key draw their own."""
+    one, other = XAES256GCM(bytes(32)), XAES256GCM(bytes(32))
+    assert one.new_nonce()[:12] != other.new_nonce()[:12]
+    nonce = one.new_nonce()
+    assert other.decrypt(nonce, one.encrypt(nonce, b"text", b"place"), b"place") == b"text"
+
+
+def test_kept_message_keys_are_bounded():
+    """Reading what any number of nodes wrote keeps a few keys, and the order of reading matters to no result."""
+    cipher = XAES256GCM(bytes(32))
+    written = [(nonce := os.urandom(24), cipher.encrypt(nonce, nonce, b"")) for _ in range(300)]
+    assert all(cipher.decrypt(nonce, text, b"") == nonce for nonce, text in [*written, *reversed(written)])
+    assert 0 < len(cipher._derived) <= 64
 
 
 def test_ciphertext_shorter_than_a_tag_is_not_authentic():
