@@ -77,9 +77,8 @@ class GrantSerializer(Generic[M]):
         Raises:
             PayloadUnreadable: its data is no such model.
         """
-        data = grant.data.encode() if isinstance(grant.data, str) else grant.data
         try:
-            return from_payload(self._model, data)
+            return from_payload(self._model, grant.data)
         except ValueError:
             # Not chained: the cause may quote the payload.
             raise PayloadUnreadable(

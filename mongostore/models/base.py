@@ -77,6 +77,9 @@ class PositionalModel(Model):
                 fields[name] = value
         super().__init__(**fields)
 
+    # Validation, of JSON for example, gives no positions: told so, pydantic does it without a call for each model.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
 
 class ReferenceEnum(IntEnum):
     """The reference's member names and numbers; read from either."""

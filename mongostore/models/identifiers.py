@@ -41,6 +41,9 @@ def check_identifier(name: str, value: object) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    # Nearly every identifier is of this kind, and every grant that is stored has five.
+    if 0 < len(value) <= MAX_IDENTIFIER_LENGTH and value.isascii() and "\0" not in value:
+        return value
     problem = identifier_problem(value)
     if problem is not None:
         raise ValueError(f"{name} {problem}")

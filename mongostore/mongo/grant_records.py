@@ -14,6 +14,7 @@ from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import without_nulls
 from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_present
+from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.persisted_grants import BY_ID, live, take
 from mongostore.mongo.removal import remove_until_none_left
 from mongostore.stores.grant_records import GrantRecord
@@ -31,8 +32,14 @@ class MongoGrantRecordStore:
     async def insert(self, record: GrantRecord, *, pending_until: datetime | None = None) -> None:
         """See `GrantRecordStore.insert`."""
         check_grant(record.grant)
-        document = await self._codec.document(record, pending_until=pending_until)
-        with self._binding.call("add a grant"):
+        document = await self._codec.document(
+            record.grant,
+            family=record.family,
+            predecessor=record.predecessor,
+            completed=record.completed,
+            pending_until=pending_until,
+        )
+        with self._binding.record_call("add a grant"):
             try:
                 await self._grants.insert_one(document)
             except DuplicateKeyError as error:
@@ -42,8 +49,7 @@ class MongoGrantRecordStore:
         """See `GrantRecordStore.find`."""
         if not is_identifier(key):
             return None
-        with self._binding.call("read a grant"):
-            found = await self._grants.find_one({"_id": self._codec.id(key)})
+        found = await find_by_id(self._binding, "read a grant", self._grants, self._codec.id(key))
         return await self._codec.record(found) if found and is_present(found, self._clock.now()) else None
 
     async def take(self, key: str, *, completed: bool = False) -> GrantRecord | None:
@@ -53,11 +59,11 @@ class MongoGrantRecordStore:
     async def update(self, grant: PersistedGrant, *, completed: bool = False) -> bool:
         """See `GrantRecordStore.update`."""
         check_grant(grant)
-        columns = self._codec.columns(grant) | self._codec.lifetime(grant) | {"completed": completed or None}
+        columns = self._codec.columns(grant) | {"completed": completed or None}
         change: dict[str, Any] = {"$set": without_nulls(columns) | {"payload": await self._codec.sealed_payload(grant)}}
         if absent := [name for name, value in columns.items() if value is None]:
             change["$unset"] = dict.fromkeys(absent, "")
-        with self._binding.call("update a grant"):
+        with self._binding.record_call("update a grant"):
             result = await self._grants.update_one(
                 live(self._codec.id(grant.key), self._clock.now())
                 | {"pending": None, "type": grant.type, "client_id": grant.client_id},
@@ -70,7 +76,7 @@ class MongoGrantRecordStore:
         """See `GrantRecordStore.succeed`."""
         now = self._clock.now()
         sealed = await self._codec.sealed_successor(key, successor_handle)
-        with self._binding.call("rotate a grant"):
+        with self._binding.record_call("rotate a grant"):
             result = await self._grants.update_one(
                 live(self._codec.id(key), now) | {"pending": None},
                 {"$set": {"consumed_time": now, "successor_key": successor_key, "successor": sealed}},
@@ -80,7 +86,7 @@ class MongoGrantRecordStore:
 
     async def make_live(self, key: str) -> bool:
         """See `GrantRecordStore.make_live`."""
-        with self._binding.call("rotate a grant"):
+        with self._binding.record_call("rotate a grant"):
             result = await self._grants.update_one(
                 live(self._codec.id(key), self._clock.now()),
                 [{"$set": {"pending": "$$REMOVE", "purge_at": {"$ifNull": ["$expiration", "$$REMOVE"]}}}],
@@ -90,7 +96,7 @@ class MongoGrantRecordStore:
 
     async def discard_pending(self, key: str) -> None:
         """See `GrantRecordStore.discard_pending`."""
-        with self._binding.call("discard a pending grant"):
+        with self._binding.record_call("discard a pending grant"):
             await self._grants.delete_one({"_id": self._codec.id(key), "pending": True}, hint=BY_ID)
 
     async def remove_family(self, family: str) -> int:

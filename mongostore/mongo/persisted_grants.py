@@ -15,6 +15,7 @@ from mongostore.models.grants import check_filter, check_grant
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_present
+from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.removal import remove_until_none_left
 from mongostore.stores.grant_records import GrantRecord
 
@@ -36,8 +37,8 @@ class MongoPersistedGrantStore:
     async def store(self, grant: PersistedGrant) -> None:
         """See `PersistedGrantStore.store`."""
         check_grant(grant)
-        document = await self._codec.document(GrantRecord(grant))
-        with self._binding.call("store a grant"):
+        document = await self._codec.document(grant)
+        with self._binding.record_call("store a grant"):
             try:
                 await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True)
             except DuplicateKeyError:
@@ -48,8 +49,7 @@ class MongoPersistedGrantStore:
         """See `PersistedGrantStore.get`."""
         if not is_identifier(key):
             return None
-        with self._binding.call("read a grant"):
-            found = await self._grants.find_one({"_id": self._codec.id(key)})
+        found = await find_by_id(self._binding, "read a grant", self._grants, self._codec.id(key))
         if found is None or not is_present(found, self._clock.now()):
             return None
         return await self._codec.grant(found)
@@ -82,7 +82,7 @@ class MongoPersistedGrantStore:
         """See `PersistedGrantStore.remove`."""
         if not is_identifier(key):
             return False
-        with self._binding.call("remove a grant"):
+        with self._binding.record_call("remove a grant"):
             return (await self._grants.delete_one({"_id": self._codec.id(key)})).deleted_count == 1
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
@@ -113,7 +113,7 @@ async def take(
     if not is_identifier(key):
         return None
     now = clock.now()
-    with binding.call("consume a grant"):
+    with binding.record_call("consume a grant"):
         found = await binding.collection(GrantFields).find_one_and_update(
             live(codec.id(key), now) | {"pending": None} | ({"completed": True} if completed else {}),
             {"$set": {"consumed_time": now}, "$min": {"purge_at": now + codec.consumed_retention}},

@@ -4,13 +4,13 @@ import asyncio
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from bson import json_util
 
 from mongostore import LocalMasterKey, MongoStore, StoreOptions
 from mongostore.models import Claim, Consent, PersistedGrant, PersistedGrantFilter, Principal, RefreshToken, Token
+from mongostore.protection.xaes_gcm import NONCE_BYTES, XAES256GCM
 from mongostore.testing import EmbeddedMongo, FakeClock
 from mongostore.testing.factories import a_grant
 
@@ -128,9 +128,7 @@ async def test_a_stored_successor_of_old_answers_a_retry(raw, mongo_uri):
 async def test_what_is_written_now_is_what_was_written_then(raw, mongo_uri, monkeypatch):
     """With the same keys, nonces and handles, every stored byte is that of the vectors: the form is frozen."""
     nonces = iter(range(1, 100))
-    monkeypatch.setattr(
-        "mongostore.protection.protector.os", SimpleNamespace(urandom=lambda size: bytes([next(nonces)]) * size)
-    )
+    monkeypatch.setattr(XAES256GCM, "new_nonce", lambda _: bytes([next(nonces)]) * NONCE_BYTES)
     monkeypatch.setattr("mongostore.grants.reference_tokens.new_handle", lambda: HANDLES["reference"])
     handles = iter([HANDLES["old"], HANDLES["successor"]])
     monkeypatch.setattr("mongostore.grants.refresh_tokens.new_handle", lambda: next(handles))

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from types import NoneType
 from typing import Any, ClassVar
 
-from bson import Binary
 from pymongo import IndexModel
 
 from mongostore.errors import PayloadUnreadable
@@ -70,6 +69,19 @@ class GrantFields(StoredFields):
     successor: Sealed | None = None
 
 
+# The fields of a grant that are stored as they are.
+_COLUMNS = (
+    "type",
+    "subject_id",
+    "session_id",
+    "client_id",
+    "description",
+    "creation_time",
+    "expiration",
+    "consumed_time",
+)
+
+
 class GrantCodec:
     """Turns grants of one tenant into documents and back: the only place where their payloads are sealed and opened."""
 
@@ -83,52 +95,45 @@ class GrantCodec:
         """The `_id` of the grant with this key."""
         return record_id(self.tenant, key)
 
-    async def document(self, record: GrantRecord, *, pending_until: datetime | None = None) -> dict[str, Any]:
-        """What is stored for a record."""
-        grant = record.grant
-        lifetime = self.lifetime(grant)
+    async def document(
+        self,
+        grant: PersistedGrant,
+        *,
+        family: str | None = None,
+        predecessor: str | None = None,
+        completed: bool = False,
+        pending_until: datetime | None = None,
+    ) -> dict[str, Any]:
+        """What is stored for a grant, and for what only the typed stores know of it."""
+        document = without_nulls(self.columns(grant))
+        document["_id"] = self.id(grant.key)
+        document["tenant"] = self.tenant
+        document["payload"] = await self.sealed_payload(grant)
+        if family is not None:
+            document["family"] = family
+        if predecessor is not None:
+            document["predecessor"] = predecessor
+        if completed:
+            document["completed"] = True
         if pending_until is not None:
-            lifetime["purge_at"] = pending_until
-        return without_nulls(
-            {
-                "_id": self.id(grant.key),
-                "tenant": self.tenant,
-                **self.columns(grant),
-                **lifetime,
-                "family": record.family,
-                "pending": True if pending_until else None,
-                "predecessor": record.predecessor,
-                "completed": record.completed or None,
-                "payload": await self.sealed_payload(grant),
-            }
-        )
+            document["pending"] = True
+            document["purge_at"] = pending_until
+        return document
 
     def columns(self, grant: PersistedGrant) -> dict[str, Any]:
         """The fields in clear that come from the grant itself and may change with it."""
-        return {
-            "type": grant.type,
-            "subject_id": grant.subject_id,
-            "session_id": grant.session_id,
-            "client_id": grant.client_id,
-            "description": grant.description,
-            "creation_time": grant.creation_time,
-            "expiration": grant.expiration,
-        }
+        columns = {name: getattr(grant, name) for name in _COLUMNS}
+        # From when on the record serves nobody.
+        columns["purge_at"] = purge_time(columns["expiration"], columns["consumed_time"], self.consumed_retention)
+        return columns
 
-    def lifetime(self, grant: PersistedGrant) -> dict[str, Any]:
-        """When it was consumed, and from when on its record serves nobody."""
-        return {
-            "consumed_time": grant.consumed_time,
-            "purge_at": purge_time(grant.expiration, grant.consumed_time, self.consumed_retention),
-        }
-
-    async def sealed_payload(self, grant: PersistedGrant) -> Binary:
+    async def sealed_payload(self, grant: PersistedGrant) -> Sealed:
         """The grant's data, sealed to its record."""
-        return Binary(await self._protector.seal(pack(grant.data), self._context(grant.key, "payload")))
+        return await self._protector.seal(pack(grant.data), self._context(grant.key, "payload"))
 
-    async def sealed_successor(self, key: str, handle: str) -> Binary:
+    async def sealed_successor(self, key: str, handle: str) -> Sealed:
         """A successor's handle, sealed to its predecessor's record."""
-        return Binary(await self._protector.seal(handle.encode(), self._context(key, "successor")))
+        return await self._protector.seal(handle.encode(), self._context(key, "successor"))
 
     async def grant(self, document: dict[str, Any]) -> PersistedGrant:
         """The grant that a stored document holds.
@@ -165,13 +170,13 @@ class GrantCodec:
 
     async def record(self, document: dict[str, Any]) -> GrantRecord:
         """The grant that a stored document holds, with all that is known of it. Raises as `grant` does."""
+        grant = await self.grant(document)
         successor = document.get("successor")
-        key = natural_key(document["_id"])
-        handle = (
-            await self._protector.open(successor, self._context(key, "successor")) if successor is not None else None
-        )
+        handle = None
+        if successor is not None:
+            handle = await self._protector.open(successor, self._context(grant.key, "successor"))
         return GrantRecord(
-            await self.grant(document),
+            grant,
             family=document.get("family"),
             predecessor=document.get("predecessor"),
             successor_key=document.get("successor_key"),
