@@ -22,7 +22,7 @@ from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, WriteConcern
 
 from mongostore import LocalMasterKey, MongoStore, StoreOptions
-from mongostore.models import PersistedGrantFilter
+from mongostore.models import PersistedGrant, PersistedGrantFilter
 from mongostore.models.base import to_payload
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
@@ -196,14 +196,30 @@ def cases(store: MongoStore, hand: ByHand) -> list[Case]:  # noqa: C901 - a list
         await store.clients.save_client(a_client())
         return ["web"] * count
 
-    async def hand_store(key: str) -> object:
-        return await hand.grants.replace_one({"_id": key}, hand.document(key, PAYLOAD), upsert=True)
+    async def grants(count: int) -> list[Any]:
+        return [a_grant(key, data=PAYLOAD) for key in await names(count)]
+
+    async def hand_store(each: PersistedGrant) -> object:
+        document = {
+            "_id": each.key,
+            "tenant": "default",
+            "type": each.type,
+            "subject_id": each.subject_id,
+            "session_id": each.session_id,
+            "client_id": each.client_id,
+            "description": each.description,
+            "creation_time": each.creation_time,
+            "expiration": each.expiration,
+            "purge_at": each.expiration,
+            "payload": Binary(each.data.encode() if isinstance(each.data, str) else each.data),
+        }
+        return await hand.grants.replace_one({"_id": each.key}, document, upsert=True)
 
     return [
         Case(
             "store",
-            names,
-            lambda key: store.persisted_grants.store(grant.model_copy(update={"key": key})),
+            grants,
+            store.persisted_grants.store,
             hand_store,
         ),
         Case("get", one_stored, store.persisted_grants.get, lambda key: hand.grants.find_one({"_id": key})),
