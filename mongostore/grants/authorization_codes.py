@@ -1,6 +1,7 @@
 """Authorization codes: stored under a hash of the handle, redeemed by exactly one caller (RFC 6749 §4.1.2)."""
 
-from mongostore.grants.handles import new_family, new_handle
+from mongostore.grants.families import new_code_family
+from mongostore.grants.handles import new_handle
 from mongostore.grants.outcomes import Redemption
 from mongostore.grants.typed_grants import GrantSerializer, expiration_of
 from mongostore.models import AuthorizationCode
@@ -39,7 +40,7 @@ class AuthorizationCodes:
             creation_time=code.creation_time,
             expiration=expiration_of(code.creation_time, code.lifetime),
         )
-        await self._records.insert(GrantRecord(grant, family=new_family()))
+        await self._records.insert(GrantRecord(grant, family=new_code_family()))
         return handle
 
     async def get_authorization_code(self, handle: str) -> AuthorizationCode | None:

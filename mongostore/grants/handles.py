@@ -7,30 +7,13 @@ SHA-256 of the UTF-8 text `handle:type`, in upper-case hex: 64 characters. Only 
 import hashlib
 import secrets
 
-from mongostore.models.identifiers import check_identifier
-
 _HANDLE_BYTES = 32
-_FAMILY_BYTES = 16
 _VERSION_SUFFIX = "-1"
 
 
 def new_handle() -> str:
     """Make a handle that nobody can guess (RFC 6749 §10.10)."""
     return secrets.token_hex(_HANDLE_BYTES).upper() + _VERSION_SUFFIX
-
-
-def new_family() -> str:
-    """Name what a code and all that is issued from it have in common."""
-    return secrets.token_hex(_FAMILY_BYTES)
-
-
-def checked_family(family: str | None) -> str:
-    """The family to join, or a new one.
-
-    Raises:
-        TypeError, ValueError: it can't be the name of a family.
-    """
-    return new_family() if family is None else check_identifier("family", family)
 
 
 def grant_key(handle: str, grant_type: str) -> str:

@@ -1,9 +1,10 @@
 """Reference tokens: access tokens that a client holds as a handle, and the server looks up (RFC 7662)."""
 
-from mongostore.grants.handles import checked_family, new_handle
+from mongostore.grants.families import insert_into_family
+from mongostore.grants.handles import new_handle
 from mongostore.grants.typed_grants import GrantSerializer, expiration_of
 from mongostore.models import PersistedGrantFilter, PersistedGrantType, Token
-from mongostore.stores.grant_records import GrantRecord, GrantRecordStore
+from mongostore.stores.grant_records import GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
 
@@ -21,13 +22,14 @@ class ReferenceTokens:
 
         Args:
             token: the token; subject and session are read from its claims, and a client's own token has neither.
-            family: of the redeemed code that it is issued from (`Redemption.family`); a new one without.
+            family: of the redeemed code that it is issued from (`Redemption.family`); one of its own without.
 
         Returns:
             The handle for the client: 64 upper-case hex digits and `-1`. It is not stored and can't be had again.
 
         Raises:
             TypeError, ValueError: not a token, or one that can't be stored.
+            NotFound: the family was removed meanwhile; nothing was stored.
             StorageUnavailable: no majority confirmed it in time.
         """
         handle = new_handle()
@@ -41,7 +43,7 @@ class ReferenceTokens:
             creation_time=token.creation_time,
             expiration=expiration_of(token.creation_time, token.lifetime),
         )
-        await self._records.insert(GrantRecord(grant, family=checked_family(family)))
+        await insert_into_family(self._records, grant, family)
         return handle
 
     async def get_reference_token(self, handle: str) -> Token | None:

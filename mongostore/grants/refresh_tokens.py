@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from mongostore.clock import Clock
 from mongostore.errors import NotFound
-from mongostore.grants.handles import checked_family, new_handle
+from mongostore.grants.families import insert_into_family, remove_family
+from mongostore.grants.handles import new_handle
 from mongostore.grants.outcomes import Rotation
 from mongostore.grants.typed_grants import GrantSerializer, expiration_of
 from mongostore.models import PersistedGrant, PersistedGrantFilter, PersistedGrantType, RefreshToken
@@ -30,18 +31,19 @@ class RefreshTokens:
 
         Args:
             token: the token.
-            family: of the redeemed code that it is issued from (`Redemption.family`); a new one without.
+            family: of the redeemed code that it is issued from (`Redemption.family`); one of its own without.
 
         Returns:
             The handle for the client: 64 upper-case hex digits and `-1`. It is not stored and can't be had again.
 
         Raises:
             TypeError, ValueError: not a token, or one that can't be stored.
+            NotFound: the family was removed meanwhile; nothing was stored.
             StorageUnavailable: no majority confirmed it in time.
         """
         handle = new_handle()
         grant = self._grant(token, self._serializer.key(handle))
-        await self._records.insert(GrantRecord(grant, family=checked_family(family)))
+        await insert_into_family(self._records, grant, family)
         return handle
 
     async def get_refresh_token(self, handle: str) -> RefreshToken | None:
@@ -137,11 +139,11 @@ class RefreshTokens:
         return Rotation("replayed", token=token.model_copy(update={"consumed_time": used}))
 
     async def _revoke(self, record: GrantRecord) -> None:
-        await self._records.remove_family(_family_of(record))
+        await remove_family(self._records, _family_of(record))
         if record.family is None:
             # It founds the family without being in it: until it was gone, a rotation could still add to it.
             await self._grants.remove(record.grant.key)
-            await self._records.remove_family(record.grant.key)
+            await remove_family(self._records, record.grant.key)
 
     def _grant(self, token: RefreshToken, key: str) -> PersistedGrant:
         return self._serializer.grant(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from mongostore.errors import PayloadUnreadable
+from mongostore.grants.families import remove_family
 from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import (
     AuthorizationCode,
@@ -95,8 +96,11 @@ class GrantService:
         )
 
     async def remove_family(self, family: str) -> int:
-        """Revoke a code's or token's whole family, and give the number of records removed (RFC 6749 §4.1.2)."""
-        return await self._records.remove_family(family)
+        """Revoke a code's or token's whole family, and give the number of records removed (RFC 6749 §4.1.2).
+
+        A code's family takes nothing in any more: what is still being issued from the code is refused with `NotFound`.
+        """
+        return await remove_family(self._records, family)
 
 
 def _scopes(value: Consent | AuthorizationCode | RefreshToken | Token) -> Iterable[str]:

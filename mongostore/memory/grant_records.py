@@ -24,6 +24,18 @@ class MemoryGrantRecordStore:
             raise AlreadyExists("a grant with this key exists already; make a new handle")
         self._table.put(record, purge_at=pending_until, pending=pending_until is not None)
 
+    async def insert_into_family(self, record: GrantRecord) -> bool:
+        """See `GrantRecordStore.insert_into_family`."""
+        if self._table.is_closed(record.family or ""):
+            check_grant(record.grant)
+            return False
+        await self.insert(record)
+        return True
+
+    async def close_family(self, family: str) -> None:
+        """See `GrantRecordStore.close_family`."""
+        self._table.close(family)
+
     async def find(self, key: str) -> GrantRecord | None:
         """See `GrantRecordStore.find`."""
         row = self._table.rows.get(key)

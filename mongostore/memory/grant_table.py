@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mongostore.clock import Clock
-from mongostore.stores.grant_records import GrantRecord, purge_time
+from mongostore.stores.grant_records import CLOSED_FAMILY_KEPT, GrantRecord, purge_time
 
 # Purged rows are swept when the table has doubled since the last sweep, and only long after their time: like a database,
 # the table still counts the removal of a record that expired a moment ago.
@@ -40,6 +40,7 @@ class GrantTable:
         """Args: the time, and how long consumed grants are kept."""
         self.clock = clock
         self.rows: dict[str, Row] = {}
+        self._closed: dict[str, datetime] = {}
         self._consumed_retention = consumed_retention
         self._sweep_at_rows = _SWEEP_FROM_ROWS
 
@@ -71,6 +72,20 @@ class GrantTable:
         grant = row.record.grant.model_copy(update={"consumed_time": self.clock.now()})
         self.put(replace(row.record, grant=grant))
         return row.record
+
+    def close(self, family: str) -> None:
+        """Remember that a family takes nobody in, for `CLOSED_FAMILY_KEPT`."""
+        now = self.clock.now()
+        # In the order in which they were closed, so that the oldest come first.
+        self._closed.pop(family, None)
+        self._closed[family] = now + CLOSED_FAMILY_KEPT
+        while (oldest := next(iter(self._closed))) and self._closed[oldest] <= now:
+            del self._closed[oldest]
+
+    def is_closed(self, family: str) -> bool:
+        """Whether a family takes nobody in."""
+        until = self._closed.get(family)
+        return until is not None and self.clock.now() < until
 
     def _sweep(self) -> None:
         over = self.clock.now() - _SWEEP_AFTER

@@ -1,8 +1,10 @@
 """`GrantRecordStore` on MongoDB: the transitions of a grant, each one conditional write of one document."""
 
+import contextlib
 from datetime import datetime
 from typing import Any
 
+from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
@@ -17,7 +19,9 @@ from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_presen
 from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.persisted_grants import BY_ID, live, take
 from mongostore.mongo.removal import remove_until_none_left
-from mongostore.stores.grant_records import GrantRecord
+from mongostore.stores.grant_records import CLOSED_FAMILY_KEPT, GrantRecord
+
+_TAKEN = "a grant with this key exists already; make a new handle"
 
 
 class MongoGrantRecordStore:
@@ -32,18 +36,42 @@ class MongoGrantRecordStore:
     async def insert(self, record: GrantRecord, *, pending_until: datetime | None = None) -> None:
         """See `GrantRecordStore.insert`."""
         check_grant(record.grant)
-        document = await self._codec.document(
-            record.grant,
-            family=record.family,
-            predecessor=record.predecessor,
-            completed=record.completed,
-            pending_until=pending_until,
-        )
+        document = await self._document(record, pending_until)
         with self._binding.record_call("add a grant"):
             try:
                 await self._grants.insert_one(document)
             except DuplicateKeyError as error:
-                raise AlreadyExists("a grant with this key exists already; make a new handle") from error
+                raise AlreadyExists(_TAKEN) from error
+
+    async def insert_into_family(self, record: GrantRecord) -> bool:
+        """See `GrantRecordStore.insert_into_family`.
+
+        One command: the record first, then the look for what `close_family` leaves. Whoever removes a family does so once
+        more after closing it: either that finds the record, or this finds the family closed.
+        """
+        check_grant(record.grant)
+        document = await self._document(record)
+        stored_id = document.pop("_id")
+        closed_id = self._codec.closed_family_id(record.family or "")
+        with self._binding.record_call("add a grant to a family"):
+            result = await self._grants.bulk_write(
+                [
+                    UpdateOne({"_id": stored_id}, {"$setOnInsert": document}, upsert=True),
+                    UpdateOne({"_id": closed_id}, {"$set": {"pending": True}}),
+                ]
+            )
+            if result.upserted_count == 0:
+                raise AlreadyExists(_TAKEN)
+            if result.matched_count:
+                await self._grants.delete_one({"_id": stored_id})
+        return result.matched_count == 0
+
+    async def close_family(self, family: str) -> None:
+        """See `GrantRecordStore.close_family`."""
+        mark = await self._codec.closed_family(family, self._clock.now() + CLOSED_FAMILY_KEPT)
+        with self._binding.record_call("close a family"), contextlib.suppress(DuplicateKeyError):
+            # A duplicate is that of somebody who closes it at the same moment.
+            await self._grants.update_one({"_id": self._codec.closed_family_id(family)}, {"$set": mark}, upsert=True)
 
     async def find(self, key: str) -> GrantRecord | None:
         """See `GrantRecordStore.find`."""
@@ -105,6 +133,15 @@ class MongoGrantRecordStore:
             return 0
         query = {"tenant": self._codec.tenant, "family": family}
         return await remove_until_none_left(self._binding, self._grants, query)
+
+    async def _document(self, record: GrantRecord, pending_until: datetime | None = None) -> dict[str, Any]:
+        return await self._codec.document(
+            record.grant,
+            family=record.family,
+            predecessor=record.predecessor,
+            completed=record.completed,
+            pending_until=pending_until,
+        )
 
     @property
     def _grants(self) -> AsyncCollection[dict[str, Any]]:

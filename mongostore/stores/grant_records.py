@@ -6,6 +6,9 @@ from typing import Protocol
 
 from mongostore.models import PersistedGrant
 
+# Between the redemption of a code and the storing of what is issued for it lies the work of one request.
+CLOSED_FAMILY_KEPT = timedelta(hours=1)
+
 
 @dataclass(frozen=True, slots=True)
 class GrantRecord:
@@ -48,6 +51,19 @@ class GrantRecordStore(Protocol):
         Raises:
             AlreadyExists: its key is taken.
         """
+
+    async def insert_into_family(self, record: GrantRecord) -> bool:
+        """Add a record to a family that may be removed at the same time: then nothing of it is left.
+
+        Returns:
+            False when the family was closed, by `close_family`, within the last `CLOSED_FAMILY_KEPT`.
+
+        Raises:
+            AlreadyExists: its key is taken.
+        """
+
+    async def close_family(self, family: str) -> None:
+        """Let nothing be inserted into a family any more; what is in it stays until `remove_family`."""
 
     async def find(self, key: str) -> GrantRecord | None:
         """Read a record that is present, consumed or not."""

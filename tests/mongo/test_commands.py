@@ -38,6 +38,7 @@ class Stored:
     key: str
     code: str
     redeemed_code: str
+    family: str
     refresh: str
     used_refresh: str
     reference: str
@@ -47,7 +48,7 @@ class Stored:
         grant = a_grant()
         await store.persisted_grants.store(grant)
         redeemed = await store.authorization_codes.store_authorization_code(an_authorization_code())
-        await store.authorization_codes.redeem_authorization_code(redeemed)
+        redemption = await store.authorization_codes.redeem_authorization_code(redeemed)
         used = await store.refresh_tokens.store_refresh_token(a_refresh_token())
         await store.refresh_tokens.rotate_refresh_token(used, a_refresh_token())
         await store.user_consents.store_user_consent(a_consent())
@@ -55,6 +56,7 @@ class Stored:
             grant.key,
             await store.authorization_codes.store_authorization_code(an_authorization_code()),
             redeemed,
+            redemption.family,
             await store.refresh_tokens.store_refresh_token(a_refresh_token()),
             used,
             await store.reference_tokens.store_reference_token(a_reference_token()),
@@ -115,6 +117,12 @@ OPERATIONS = {
         [FIND],
     ),
     "refresh_tokens.remove": (lambda s, o: s.refresh_tokens.remove_refresh_token(o.refresh), [FIND, DELETE, DELETE]),
+    "refresh_tokens.store, of a code": (
+        lambda s, o: s.refresh_tokens.store_refresh_token(a_refresh_token(), family=o.family),
+        [UPSERT],
+    ),
+    "grants.remove_family": (lambda s, o: s.grants.remove_family(o.family), [DELETE, DELETE, UPSERT, DELETE]),
+    "grants.remove_family, none": (lambda s, o: s.grants.remove_family("f"), [DELETE]),
     "reference_tokens.store": (lambda s, o: s.reference_tokens.store_reference_token(a_reference_token()), [INSERT]),
     "reference_tokens.get": (lambda s, o: s.reference_tokens.get_reference_token(o.reference), [FIND]),
     "reference_tokens.remove": (lambda s, o: s.reference_tokens.remove_reference_token(o.reference), [DELETE]),
@@ -150,7 +158,7 @@ async def test_an_operation_is_these_commands(database_name, prepare, open_store
                 assert "maxTimeMS" not in command
             else:
                 assert 0 < command["maxTimeMS"] <= 5_000
-            _check_guarantees(command, many=len(commands) > 1 or "remove_all" in operation)
+            _check_guarantees(command, many=len(commands) > 1 or operation.endswith(", none"))
 
 
 def _is_of_one_record(command: dict[str, Any]) -> bool:

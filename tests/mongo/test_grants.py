@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bson import json_util
 
-from mongostore import LocalMasterKey, MongoStore, StoreOptions
+from mongostore import LocalMasterKey, MongoStore, NotFound, StoreOptions
 from mongostore.models import Claim, Consent, PersistedGrant, PersistedGrantFilter, Principal, RefreshToken, Token
 from mongostore.protection.xaes_gcm import NONCE_BYTES, XAES256GCM
 from mongostore.testing import EmbeddedMongo, FakeClock
@@ -138,6 +138,20 @@ async def test_what_is_written_now_is_what_was_written_then(raw, mongo_uri, monk
         raw["grants"].drop_index("expiry")  # The clock stands in the past, and the real monitor would take some.
         await write_everything(store)
     assert list(raw["grants"].find(sort=[("_id", 1)])) == VECTORS["grants"]
+
+
+async def test_a_closed_family_is_known_by_its_mark(frozen, raw):
+    """The mark's `_id` is that of the vectors: a node of another version closes for this one, and this one for it."""
+    family, mark = VECTORS["closed_family"]["family"], VECTORS["closed_family"]["_id"]
+    payload = next(each["payload"] for each in VECTORS["grants"])
+    raw["grants"].insert_one({"_id": mark, "tenant": "default", "pending": True, "payload": payload})
+    with pytest.raises(NotFound):
+        await frozen.refresh_tokens.store_refresh_token(a_token(), family=family)
+    raw["grants"].delete_one({"_id": mark})
+    await frozen.refresh_tokens.store_refresh_token(a_token(), family=family)
+    assert await frozen.grants.remove_family(family) == 1
+    stored = raw["grants"].find_one({"_id": mark})
+    assert stored.keys() == {"_id", "tenant", "pending", "purge_at", "payload"}
 
 
 async def test_a_pending_successor_says_so_and_until_when(raw, prepared_database, open_store, monkeypatch):

@@ -31,7 +31,8 @@ class GrantFields(StoredFields):
     Attributes:
         purge_at: from when on the record serves nobody; absent: never.
         family: what this grant and all that was issued from it have in common.
-        pending: true while a successor is not yet live: invisible to everything but removal.
+        pending: true while a successor is not yet live, and on the mark of a closed family: invisible to everything but
+            removal.
         predecessor: grant key of the token that this one replaced.
         successor_key: grant key of the token that replaced this one.
         successor: that token's handle, so that a retry can be given the same.
@@ -94,6 +95,15 @@ class GrantCodec:
     def id(self, key: str) -> str:
         """The `_id` of the grant with this key."""
         return record_id(self.tenant, key)
+
+    def closed_family_id(self, family: str) -> str:
+        """The `_id` of the mark that a family is closed: no grant's key has a NUL. Frozen."""
+        return self.id(_closed(family))
+
+    async def closed_family(self, family: str, until: datetime) -> dict[str, Any]:
+        """The mark that a family is closed, without its `_id`: it is invisible as a pending grant is, and as sealed."""
+        payload = await self._protector.seal(pack(b""), self._context(_closed(family), "payload"))
+        return {"tenant": self.tenant, "pending": True, "purge_at": until, "payload": payload}
 
     async def document(
         self,
@@ -205,6 +215,10 @@ class GrantCodec:
 
     def _context(self, key: str, field: str) -> Context:
         return Context(self.tenant, GrantFields.label, key, field)
+
+
+def _closed(family: str) -> str:
+    return f"\0closed family\0{family}"
 
 
 def is_present(document: dict[str, Any], now: datetime) -> bool:

@@ -184,6 +184,41 @@ class RefreshTokenContract:
         assert await refresh.get_refresh_token(other) is not None
         assert await store.grants.remove_family(replay.family) == 0
 
+    async def test_nothing_is_issued_into_a_code_s_family_once_it_was_revoked(self, store: Any) -> None:
+        """Who redeemed the code may still be at work when the replay is seen: what it stores then is refused."""
+        code = await store.authorization_codes.store_authorization_code(an_authorization_code())
+        family = (await store.authorization_codes.redeem_authorization_code(code)).family
+        assert await store.grants.remove_family(family) == 1
+        store.clock.advance(timedelta(minutes=59))
+        with pytest.raises(NotFound, match="revoked"):
+            await store.refresh_tokens.store_refresh_token(a_refresh_token(), family=family)
+        with pytest.raises(NotFound, match="revoked"):
+            await store.reference_tokens.store_reference_token(a_reference_token(), family=family)
+        assert await store.persisted_grants.get_all(EVERYTHING) == []
+        assert await store.persisted_grants.remove_all(EVERYTHING) == 0
+        assert await store.grants.remove_family(family) == 0
+
+    async def test_what_is_issued_while_its_family_is_revoked_does_not_stay(self, store: Any) -> None:
+        """In whatever order they come: a token is refused, or removed with its family."""
+        for _ in range(5):
+            code = await store.authorization_codes.store_authorization_code(an_authorization_code())
+            family = (await store.authorization_codes.redeem_authorization_code(code)).family
+            issued = await asyncio.gather(
+                *(store.refresh_tokens.store_refresh_token(a_refresh_token(), family=family) for _ in range(5)),
+                store.grants.remove_family(family),
+                *(store.reference_tokens.store_reference_token(a_reference_token(), family=family) for _ in range(5)),
+                return_exceptions=True,
+            )
+            assert all(isinstance(each, NotFound | str | int) for each in issued), issued
+            assert await store.persisted_grants.get_all(EVERYTHING) == []
+
+    async def test_a_caller_s_own_family_can_be_used_again(self, store: Any) -> None:
+        """Only the families of codes are closed: their names come once."""
+        for _ in range(2):
+            handle = await store.refresh_tokens.store_refresh_token(a_refresh_token(), family="f")
+            assert await store.refresh_tokens.get_refresh_token(handle) is not None
+            assert await store.grants.remove_family("f") == 1
+
     async def test_removing_a_token_removes_its_family(self, store: Any) -> None:
         """Revoking a token revokes what it was rotated from and what was issued beside it (RFC 7009)."""
         first = await store.refresh_tokens.store_refresh_token(a_refresh_token(), family="f")

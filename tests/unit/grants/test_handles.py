@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mongostore import MemoryStore
-from mongostore.grants.handles import checked_family, consent_handle, grant_key, new_family, new_handle
+from mongostore.grants.handles import consent_handle, grant_key, new_handle
 from mongostore.models import PersistedGrantType
 from mongostore.testing.factories import a_consent, an_authorization_code
 
@@ -77,13 +77,3 @@ async def test_the_stores_use_these_keys(monkeypatch):
         assert (await store.persisted_grants.get(consent["key"])).type == consent["type"]
 
 
-def test_a_family_is_given_or_made():
-    """A new family is 32 hex digits that nobody has; one that is given must be an identifier."""
-    assert checked_family("f") == "f"
-    assert len({new_family(), checked_family(None)}) == 2
-    assert len(new_family()) == 32
-    for impossible in ("", "a\0b", "x" * 1_001):
-        with pytest.raises(ValueError, match="family"):
-            checked_family(impossible)
-    with pytest.raises(TypeError, match="family"):
-        checked_family(7)
