@@ -67,7 +67,7 @@ class MongoSealedRecordStore:
         last = found[-1] if found else end
         return SealedPage(
             [
-                SealedValue(natural_key(document["_id"]), name, document[name])
+                SealedValue(natural_key(document["_id"]), name, document[name], fields.sealed_to(document["_id"]))
                 for document in found
                 for name in fields.sealed_fields
                 if document.get(name) is not None and not _is_sealed_by(key_id, document[name])

@@ -113,7 +113,7 @@ class Reencryption:
         changes: list[tuple[SealedValue, Sealed]] = []
         failure: Exception | None = None
         for value in values:
-            context = Context(self._tenant, label, value.record_id, value.field)
+            context = Context(self._tenant, label, value.sealed_to or value.record_id, value.field)
             try:
                 plaintext = await self._protector.open(value.envelope, context)
             except (PayloadUnreadable, KeyUnavailable) as error:

@@ -14,11 +14,13 @@ class SealedValue:
         record_id: what the record is found by, without the tenant.
         field: the field that holds it.
         envelope: as it was read; whether it is one is not known.
+        sealed_to: what it is bound to where that is not `record_id`.
     """
 
     record_id: str
     field: str
     envelope: bytes = dataclasses.field(repr=False)
+    sealed_to: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -203,3 +203,15 @@ async def test_it_is_sealed_anew(uncached, database, of):
     assert place.envelope != before
     assert place.envelope[1:17].hex() == active
     assert await place.read() is not None
+
+
+async def test_a_session_that_lies_aside_is_sealed_anew(uncached):
+    """An expired session whose key another one has taken is bound to that key still, and opens afterwards."""
+    sessions = uncached.server_side_sessions
+    expired = a_session("one", session_id="expired", expires=datetime.now(UTC) - GRACE)
+    for session in (expired, a_session("one")):
+        await sessions.create_session(session)
+    await uncached.key_ring.rotate()
+    result = await uncached.key_ring.reencrypt()
+    assert (result.total.reencrypted, result.total.unreadable) == (2, 0)
+    assert [session.session_id for session in await sessions.claim_expired_sessions(1, GRACE)] == ["expired"]

@@ -20,7 +20,7 @@ class StoredFields(BaseModel):
         label: the noun's frozen name: the collection's name without prefix, and part of the associated data.
         indexes: the desired indexes, by name.
         sealed_fields: the fields that may only hold envelopes, each sealed for `Context(tenant, label,
-            natural_key(_id), field)`: so re-encryption can open and seal them anew, whatever the noun.
+            sealed_to(_id), field)`: so re-encryption can open and seal them anew, whatever the noun.
         id: `tenant|natural key`.
     """
 
@@ -32,6 +32,11 @@ class StoredFields(BaseModel):
 
     id: str
     tenant: str
+
+    @classmethod
+    def sealed_to(cls, stored_id: str) -> str:
+        """What the sealed fields of the record with this `_id` are bound to: the natural key, unless a noun has another."""
+        return natural_key(stored_id)
 
     @before_event(Insert, Replace, Save, SaveChanges, Update)
     def refuse_unsealed(self) -> None:
