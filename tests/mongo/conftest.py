@@ -1,8 +1,10 @@
 """What the tests of the stores in MongoDB share: a prepared database, and an ear on the wire."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -113,3 +115,35 @@ def open_store(mongo_uri: str, wire: Wire) -> Callable[..., AbstractAsyncContext
             yield store
 
     return opened
+
+
+@pytest.fixture
+def uncalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, object]], set[str]]:
+    """Gives `name.method` of every public method of some named objects or classes, less those called since."""
+
+    def watched(things: Mapping[str, object]) -> set[str]:
+        left: set[str] = set()
+        for name, thing in things.items():
+            kind = thing if inspect.isclass(thing) else type(thing)
+            for method, _ in inspect.getmembers(kind, inspect.isfunction):
+                if not method.startswith("_"):
+                    left.add(f"{name}.{method}")
+                    monkeypatch.setattr(thing, method, _noted(getattr(thing, method), f"{name}.{method}", left))
+        return left
+
+    return watched
+
+
+def _noted(method: Callable[..., Any], name: str, left: set[str]) -> Callable[..., Any]:
+    @wraps(method)
+    def noted(*arguments: Any, **named: Any) -> Any:
+        left.discard(name)
+        return method(*arguments, **named)
+
+    return noted
+
+
+@pytest.fixture
+def attributes_of() -> Callable[[MongoStore], dict[str, object]]:
+    """Gives every public attribute of a store, by its name."""
+    return lambda store: {name: value for name, value in vars(store).items() if not name.startswith("_")}
