@@ -3,9 +3,10 @@
 from mongostore.grants.families import new_code_family
 from mongostore.grants.handles import new_handle
 from mongostore.grants.outcomes import Redemption
-from mongostore.grants.typed_grants import GrantSerializer, expiration_of
+from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import AuthorizationCode
 from mongostore.models.grants import PersistedGrantType
+from mongostore.models.instants import expiration_of
 from mongostore.stores.grant_records import GrantRecord, GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 

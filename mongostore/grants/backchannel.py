@@ -4,9 +4,10 @@ import logging
 
 from mongostore.errors import NotFound, PayloadUnreadable
 from mongostore.grants.handles import new_handle
-from mongostore.grants.typed_grants import GrantSerializer, expiration_of
+from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import BackChannelAuthenticationRequest, PersistedGrant, PersistedGrantFilter, PersistedGrantType
 from mongostore.models.identifiers import is_identifier
+from mongostore.models.instants import expiration_of
 from mongostore.stores.grant_records import GrantRecord, GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 

@@ -2,8 +2,9 @@
 
 from mongostore.grants.families import insert_into_family
 from mongostore.grants.handles import new_handle
-from mongostore.grants.typed_grants import GrantSerializer, expiration_of
+from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import PersistedGrantFilter, PersistedGrantType, Token
+from mongostore.models.instants import expiration_of
 from mongostore.stores.grant_records import GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 

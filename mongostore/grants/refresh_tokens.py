@@ -7,8 +7,9 @@ from mongostore.errors import NotFound
 from mongostore.grants.families import insert_into_family, remove_family
 from mongostore.grants.handles import new_handle
 from mongostore.grants.outcomes import Rotation
-from mongostore.grants.typed_grants import GrantSerializer, expiration_of
+from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import PersistedGrant, PersistedGrantFilter, PersistedGrantType, RefreshToken
+from mongostore.models.instants import expiration_of
 from mongostore.stores.grant_records import GrantRecord, GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 

@@ -1,6 +1,6 @@
 """What the typed grant stores share: a model becomes a grant under the key of its handle, and comes back from it."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from mongostore.errors import PayloadUnreadable
@@ -90,8 +90,3 @@ class GrantSerializer(Generic[M]):
     def of_type(self, record: GrantRecord | None) -> GrantRecord | None:
         """The record if it is of this type: a key that was stored raw may hold anything."""
         return record if record is not None and record.grant.type == self.grant_type else None
-
-
-def expiration_of(creation_time: datetime, lifetime_seconds: int) -> datetime:
-    """When something of a lifetime in seconds expires."""
-    return creation_time + timedelta(seconds=lifetime_seconds)

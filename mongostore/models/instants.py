@@ -4,10 +4,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo
 
 _TIME_SPAN = re.compile(r"(-)?(?:(\d{1,8})\.)?(\d{1,2}):([0-5]\d):([0-5]\d)(?:\.(\d{1,7}))?", re.ASCII)
 _MICROSECOND = timedelta(microseconds=1)
+_LONGEST_TIME_SPAN = timedelta(microseconds=2**63 // 10)
 
 
 def cut_to_milliseconds(instant: datetime) -> datetime:
@@ -27,6 +28,18 @@ def cut_to_milliseconds(instant: datetime) -> datetime:
             raise ValueError("must lie within the years 1 to 9999 in UTC") from error
     excess = instant.microsecond % 1000
     return instant.replace(microsecond=instant.microsecond - excess) if excess else instant
+
+
+def expiration_of(creation_time: datetime, lifetime_seconds: int) -> datetime:
+    """When something of a lifetime in seconds expires.
+
+    Raises:
+        ValueError: that lies outside the years 1 to 9999.
+    """
+    try:
+        return creation_time + timedelta(seconds=lifetime_seconds)
+    except OverflowError as error:
+        raise ValueError("lifetime must end within the years 1 to 9999") from error
 
 
 def _read_instant(value: object, info: ValidationInfo) -> datetime:
@@ -74,6 +87,10 @@ Instant = Annotated[datetime, BeforeValidator(_read_instant)]
 """An aware datetime, kept in UTC and cut to milliseconds; reads ISO 8601 with any number of fraction digits."""
 
 TimeSpan = Annotated[
-    timedelta, BeforeValidator(_read_time_span), PlainSerializer(write_time_span, return_type=str, when_used="json")
+    timedelta,
+    Field(ge=-_LONGEST_TIME_SPAN, le=_LONGEST_TIME_SPAN),
+    BeforeValidator(_read_time_span),
+    PlainSerializer(write_time_span, return_type=str, when_used="json"),
 ]
-"""A duration; reads seconds, ISO 8601 and .NET's `[d.]hh:mm:ss[.fffffff]`, writes the latter."""
+"""A duration within the reference's 64-bit integer of 100 ns; reads seconds, ISO 8601 and .NET's
+`[d.]hh:mm:ss[.fffffff]`, writes the latter."""

@@ -1,6 +1,6 @@
 """Device authorization requests, found by their device code or by their user code (RFC 8628)."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from mongostore.models import DeviceCode
@@ -69,18 +69,6 @@ class DeviceFlowStore(Protocol):
 
         One atomic operation on every backend: of polls at the same time, one is told True.
         """
-
-
-def expiration_of(data: DeviceCode) -> datetime:
-    """When a request expires.
-
-    Raises:
-        ValueError: that is beyond the year 9999, or before the year 1.
-    """
-    try:
-        return data.creation_time + timedelta(seconds=data.lifetime)
-    except OverflowError as error:
-        raise ValueError("lifetime must end within the years 1 to 9999") from error
 
 
 def check_interval(interval: object) -> timedelta:

@@ -7,12 +7,13 @@ from bson import Binary
 from pymongo import IndexModel
 
 from mongostore.models import DeviceCode
+from mongostore.models.instants import expiration_of
 from mongostore.mongo.documents.base import StoredFields, expiry_index, index
 from mongostore.mongo.documents.sealed_models import SealedModelCodec
 from mongostore.protection.envelope import Sealed
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.protector import Protector
-from mongostore.stores.device_codes import LABEL, expiration_of
+from mongostore.stores.device_codes import LABEL
 from mongostore.stores.handles import check_handle, hashed, is_handle
 from mongostore.stores.payloads import payload_of
 from mongostore.tenancy import Tenant
@@ -76,7 +77,7 @@ class DeviceCodeCodec(SealedModelCodec[DeviceCode]):
         stored_id = self.id(hashed(check_handle("device_code", device_code)))
         check_handle("user_code", user_code)
         payload = payload_of(data, DeviceCode)
-        purge_at = expiration_of(data)
+        purge_at = expiration_of(data.creation_time, data.lifetime)
         return {
             "_id": stored_id,
             "tenant": self.tenant,

@@ -75,5 +75,3 @@ async def test_the_stores_use_these_keys(monkeypatch):
         await store.user_consents.store_user_consent(a_consent(client_id="mvc.code", subject_id="1"))
         assert (await store.persisted_grants.get(code["key"])).type == code["type"]
         assert (await store.persisted_grants.get(consent["key"])).type == consent["type"]
-
-

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mongostore.models import Client, Consent, Message, PersistedGrant
 from mongostore.models.grants import check_grant
-from mongostore.models.instants import cut_to_milliseconds, write_time_span
+from mongostore.models.instants import cut_to_milliseconds, expiration_of, write_time_span
 
 
 def consent(creation_time: object) -> Consent:
@@ -45,6 +45,15 @@ def test_an_instant_outside_the_calendar_is_refused() -> None:
     """The last hours of 9999 west of Greenwich have no UTC datetime."""
     with pytest.raises(ValueError, match="years 1 to 9999"):
         consent(datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2))))
+
+
+def test_a_lifetime_that_ends_outside_the_calendar_is_refused() -> None:
+    """The message says what must end where; the last second that there is can be had."""
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert expiration_of(last - timedelta(days=1), 86_400) == last
+    for creation_time, lifetime in ((last, 1), (datetime(1, 1, 1, tzinfo=UTC), -1), (last, 2**40)):
+        with pytest.raises(ValueError, match="lifetime must end within the years 1 to 9999"):
+            expiration_of(creation_time, lifetime)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +101,17 @@ def test_durations_are_written_as_dotnet_does(written: str, span: timedelta) -> 
     """The reference's form, exactly."""
     assert write_time_span(span) == written
     assert Client.model_validate({"ClientId": "c", "DPoPClockSkew": written}).dpop_clock_skew == span
+
+
+@pytest.mark.parametrize("ticks", [2**63 - 1, -(2**63)])
+def test_durations_are_bounded_as_dotnets(ticks: int) -> None:
+    """The longest that .NET has survive; what is longer could not be read again, and is refused."""
+    longest = timedelta(microseconds=abs(ticks) // 10) * (1 if ticks > 0 else -1)
+    client = Client(client_id="c", dpop_clock_skew=longest)
+    assert Client.model_validate_json(client.model_dump_json(by_alias=True)) == client
+    for longer in (longest + longest / 10**15, timedelta.max, timedelta.min):
+        with pytest.raises(ValueError, match="dpop_clock_skew"):
+            Client(client_id="c", dpop_clock_skew=longer)
 
 
 def test_durations_are_read_from_iso_8601_and_seconds() -> None:
