@@ -24,9 +24,8 @@ class MemoryCleanupRecords:
     ) -> None:
         """Args: where the records lie."""
         self._grants = grants
-        # Of one room: the tables are those stores' own, and this is all that they share them with.
-        self._device_codes = device_flow._table  # noqa: SLF001
-        self._pushed_requests = pushed_requests._table  # noqa: SLF001
+        self._device_codes = device_flow.table
+        self._pushed_requests = pushed_requests.table
 
     async def due(self, step: CleanupStep, before: datetime, batch_size: int) -> AsyncGenerator[list[str], None]:
         """See `CleanupRecords.due`."""

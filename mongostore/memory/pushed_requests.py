@@ -11,28 +11,32 @@ from mongostore.stores.pushed_requests import LABEL
 
 
 class MemoryPushedAuthorizationRequestStore:
-    """The pushed authorization requests of one tenant in a dictionary."""
+    """The pushed authorization requests of one tenant in a dictionary.
+
+    Attributes:
+        table: where they lie, for the cleanup.
+    """
 
     def __init__(self, clock: Clock, consumed_retention: timedelta) -> None:
         """Args: the time, and how long consumed requests are kept."""
-        self._table: ExpiringTable[bytes] = ExpiringTable(clock)
+        self.table: ExpiringTable[bytes] = ExpiringTable(clock)
         self._consumed_retention = consumed_retention
 
     async def store(self, par: PushedAuthorizationRequest) -> None:
         """See `PushedAuthorizationRequestStore.store`."""
         payload = payload_of(par, PushedAuthorizationRequest)
-        if not self._table.insert_over_expired(par.reference_value_hash, payload, par.expires_at_utc):
+        if not self.table.insert_over_expired(par.reference_value_hash, payload, par.expires_at_utc):
             raise AlreadyExists(
                 "a pushed authorization request with this hash exists already; make a new reference value"
             )
 
     async def get_by_hash(self, hash: str) -> PushedAuthorizationRequest | None:  # noqa: A002 - the reference's name
         """See `PushedAuthorizationRequestStore.get_by_hash`."""
-        return _value(self._table.find(hash))
+        return _value(self.table.find(hash))
 
     async def consume_by_hash(self, hash: str) -> PushedAuthorizationRequest | None:  # noqa: A002 - as above
         """See `PushedAuthorizationRequestStore.consume_by_hash`."""
-        return _value(self._table.take(hash, self._consumed_retention))
+        return _value(self.table.take(hash, self._consumed_retention))
 
 
 def _value(payload: bytes | None) -> PushedAuthorizationRequest | None:
