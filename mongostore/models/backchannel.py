@@ -1,8 +1,8 @@
 """Client-initiated backchannel authentication (CIBA)."""
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from mongostore.models.base import Identifier, Seconds
+from mongostore.models.base import Identifier, Json, PropertyName, Seconds
 from mongostore.models.instants import Instant
 from mongostore.models.principal import SubjectModel
 
@@ -24,4 +24,4 @@ class BackChannelAuthenticationRequest(SubjectModel):
     authorized_scopes: list[str] | None = None
     session_id: str | None = None
     description: str | None = None
-    properties: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
+    properties: dict[PropertyName, Json] = Field(default_factory=dict, repr=False)

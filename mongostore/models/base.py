@@ -5,8 +5,9 @@
 
 import base64
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from enum import IntEnum
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -16,19 +17,22 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     StrictBytes,
     StrictStr,
     ValidationError,
     ValidationInfo,
 )
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from mongostore.models.identifiers import check_identifier
 
 _SURROGATE = "a text in it has a lone surrogate, which UTF-8 can't encode"
+_WRONG_TYPE = "a value in it is not of its property's type"
 _WORDS = {"dpop": "DPoP", "idp": "IdP"}
 
+T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound="Model")
 
 
@@ -46,6 +50,9 @@ class Model(BaseModel):
 
     Unknown properties are ignored: during a rolling upgrade, an older node reads what a newer one wrote.
     """
+
+    none_is_absent: ClassVar[bool] = True
+    """Whether None stands for no value, as it does unless null is a value of some property: payloads leave it out."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -97,7 +104,7 @@ def _identifier(value: str, info: ValidationInfo) -> str:
 
 
 def _bytes_from_json(value: object) -> object:
-    if isinstance(value, Mapping) and value.keys() == {"Base64"}:
+    if isinstance(value, Mapping) and value.keys() == {"Base64"} and isinstance(value["Base64"], str):
         return base64.b64decode(value["Base64"], validate=True)
     return value
 
@@ -106,18 +113,51 @@ def _bytes_to_json(value: str | bytes) -> str | dict[str, str]:
     return {"Base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
+def _readable_json(value: JsonValue) -> JsonValue:
+    try:
+        # Two levels: no payload wraps a value into more.
+        from_json(to_json([[value]]), allow_inf_nan=False)
+    except ValueError:
+        # Not chained: that error may carry a text.
+        raise ValueError(
+            "must be JSON that can be read again: finite numbers of at most 4,300 digits, no lone surrogates, "
+            "no more than 198 levels"
+        ) from None
+    return value
+
+
 def _sorted_texts(values: frozenset[str]) -> list[str]:
     return sorted(values)
 
 
+if TYPE_CHECKING:
+
+    class SetOf(Generic[T]):
+        """A property that is read as a frozenset and may be given as a set, list or tuple, but not as one text."""
+
+        def __get__(self, instance: object, owner: Any = None) -> frozenset[T]: ...
+        def __set__(self, instance: object, value: AbstractSet[T] | list[T] | tuple[T, ...]) -> None: ...
+else:
+    SetOf = frozenset
+
+EMPTY: Any = frozenset()
+"""The default of a `SetOf`. Untyped: a type checker takes the property itself for a descriptor."""
+
 Identifier = Annotated[str, AfterValidator(_identifier)]
 """Non-empty text without NUL, up to 1,000 characters."""
+
+# Any constraint has pydantic look for lone surrogates: JSON would be written with something else in their place.
+PropertyName = Annotated[str, Field(min_length=0)]
+"""The name of one value of many: any text that UTF-8 can encode."""
 
 Seconds = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 """A lifetime in whole seconds, within the reference's 32-bit integer."""
 
-TextSet = Annotated[frozenset[str], PlainSerializer(_sorted_texts, return_type=list[str])]
+TextSet = Annotated[SetOf[str], PlainSerializer(_sorted_texts, return_type=list[str])]
 """A set of texts, made from any collection; written as a sorted list."""
+
+Json = Annotated[JsonValue, AfterValidator(_readable_json)]
+"""Any JSON value that is read as it was written."""
 
 TextOrBytes = Annotated[
     StrictStr | StrictBytes, BeforeValidator(_bytes_from_json), PlainSerializer(_bytes_to_json, when_used="json")
@@ -129,13 +169,17 @@ def to_payload(model: Model) -> bytes:
     """Write a model as compact JSON with the reference's names; absent (None) and derived properties are left out.
 
     Raises:
-        ValueError: a text in it has a lone surrogate.
+        ValueError: it holds what JSON can't, such as a text with a lone surrogate.
     """
     try:
-        return model.model_dump_json(by_alias=True, exclude_none=True).encode()
-    except (PydanticSerializationError, UnicodeEncodeError):
+        # As errors: pydantic's warnings show the value.
+        return model.__pydantic_serializer__.to_json(
+            model, by_alias=True, exclude_none=model.none_is_absent, warnings="error"
+        )
+    except PydanticSerializationError:
         # Not chained: that error may carry the text.
-        raise ValueError(f"{type(model).__name__} can't be written as JSON: {_SURROGATE}") from None
+        reason = _WRONG_TYPE if is_encodable(model) else _SURROGATE
+        raise ValueError(f"{type(model).__name__} can't be written as JSON: {reason}") from None
 
 
 def is_encodable(value: object) -> bool:
@@ -163,12 +207,17 @@ def from_payload(model_type: type[ModelT], payload: str | bytes) -> ModelT:
 
 
 def field_problems(model: Model) -> list[str]:
-    """Say which fields hold what they can't: `model_copy(update=…)` and `model_construct` check nothing."""
+    """Say which fields hold what they can't, models inside them too: `model_copy` and `model_construct` check nothing."""
     try:
         type(model).model_validate(model.__dict__)
+        # That takes models inside as they are, and texts with surrogates: what is written must be read as well.
+        type(model).model_validate_json(model.__pydantic_serializer__.to_json(model, warnings=False))
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         # Values may be keys of a location (`properties`), so only the field is named.
         named = [(detail["loc"][0] if detail["loc"] else type(model).__name__, detail["msg"]) for detail in details]
         return [f"{name}: {message.removeprefix('Value error, ')}" for name, message in named]
-    return [f"{name}: {_SURROGATE}" for name, value in model.__dict__.items() if not is_encodable(value)]
+    except PydanticSerializationError:
+        found = [f"{name}: {_SURROGATE}" for name, value in model.__dict__.items() if not is_encodable(value)]
+        return found or [f"{type(model).__name__}: {_WRONG_TYPE}"]
+    return []

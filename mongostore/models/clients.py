@@ -3,11 +3,11 @@
 from collections import Counter
 from datetime import timedelta
 from enum import IntFlag, StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, PlainSerializer, field_validator
 
-from mongostore.models.base import ConfigurationModel, ReferenceEnum, Seconds, TextSet
+from mongostore.models.base import EMPTY, ConfigurationModel, ReferenceEnum, Seconds, SetOf, TextSet
 from mongostore.models.instants import TimeSpan
 from mongostore.models.principal import STRING_VALUE_TYPE
 from mongostore.models.secrets import SecretSet
@@ -75,10 +75,12 @@ def _sorted_claims(claims: frozenset[ClientClaim]) -> list[ClientClaim]:
 class Client(ConfigurationModel):
     """An application that may ask for tokens. Lifetimes are seconds; defaults are those of the reference's model."""
 
+    none_is_absent: ClassVar[bool] = False  # No prefix for claims is not the same as the default one.
+
     enabled: bool = True
     client_id: str
     protocol_type: str = "oidc"
-    client_secrets: SecretSet = frozenset()
+    client_secrets: SecretSet = EMPTY
     require_client_secret: bool = True
     client_name: str | None = None
     description: str | None = None
@@ -86,7 +88,7 @@ class Client(ConfigurationModel):
     logo_uri: str | None = None
     require_consent: bool = False
     allow_remember_consent: bool = True
-    allowed_grant_types: TextSet = frozenset()
+    allowed_grant_types: TextSet = EMPTY
     require_pkce: bool = True
     allow_plain_text_pkce: bool = False
     require_request_object: bool = False
@@ -94,17 +96,17 @@ class Client(ConfigurationModel):
     require_dpop: bool = False
     dpop_validation_mode: DPoPTokenExpirationValidationMode = DPoPTokenExpirationValidationMode.Iat
     dpop_clock_skew: TimeSpan = timedelta(minutes=5)
-    redirect_uris: TextSet = frozenset()
-    post_logout_redirect_uris: TextSet = frozenset()
+    redirect_uris: TextSet = EMPTY
+    post_logout_redirect_uris: TextSet = EMPTY
     front_channel_logout_uri: str | None = None
     front_channel_logout_session_required: bool = True
     back_channel_logout_uri: str | None = None
     back_channel_logout_session_required: bool = True
     allow_offline_access: bool = False
-    allowed_scopes: TextSet = frozenset()
+    allowed_scopes: TextSet = EMPTY
     always_include_user_claims_in_id_token: bool = False
     identity_token_lifetime: Seconds = 300
-    allowed_identity_token_signing_algorithms: TextSet = frozenset()
+    allowed_identity_token_signing_algorithms: TextSet = EMPTY
     access_token_lifetime: Seconds = 3600
     authorization_code_lifetime: Seconds = 300
     absolute_refresh_token_lifetime: Seconds = 2_592_000
@@ -117,11 +119,9 @@ class Client(ConfigurationModel):
     refresh_token_expiration: TokenExpiration = TokenExpiration.Absolute
     access_token_type: AccessTokenType = AccessTokenType.Jwt
     enable_local_login: bool = True
-    identity_provider_restrictions: TextSet = frozenset()
+    identity_provider_restrictions: TextSet = EMPTY
     include_jwt_id: bool = True
-    claims: Annotated[frozenset[ClientClaim], PlainSerializer(_sorted_claims, return_type=list[ClientClaim])] = (
-        frozenset()
-    )
+    claims: Annotated[SetOf[ClientClaim], PlainSerializer(_sorted_claims, return_type=list[ClientClaim])] = EMPTY
     always_send_client_claims: bool = False
     client_claims_prefix: str | None = "client_"
     pair_wise_subject_salt: str | None = Field(default=None, repr=False)
@@ -131,7 +131,7 @@ class Client(ConfigurationModel):
     ciba_lifetime: Seconds | None = None
     polling_interval: Seconds | None = None
     coordinate_lifetime_with_user_session: bool | None = None
-    allowed_cors_origins: TextSet = frozenset()
+    allowed_cors_origins: TextSet = EMPTY
     initiate_login_uri: str | None = None
     properties: dict[str, str] = Field(default_factory=dict)
 

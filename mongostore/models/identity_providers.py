@@ -77,6 +77,7 @@ class OidcProvider(IdentityProvider):
             if not isinstance(properties, dict):
                 return given
             given[key] = {**properties, **settings}
+        _check_scopes(given.pop("Scopes", None), given.get("Properties", given.get("properties", {})))
         return given
 
     @classmethod
@@ -129,3 +130,10 @@ class OidcProvider(IdentityProvider):
     def use_pkce(self) -> bool:
         """Whether PKCE is used; true unless set."""
         return self.properties.get("UsePkce", "true").lower() == "true"
+
+
+def _check_scopes(scopes: object, properties: object) -> None:
+    """Refuse scopes that are not those of the setting: the reference writes both, and only the setting is kept."""
+    scope = properties.get("Scope", "openid") if isinstance(properties, dict) else None
+    if scopes is not None and isinstance(scope, str) and scopes != scope.split():
+        raise ValueError("Scopes is derived from Scope and says something else: leave it out")

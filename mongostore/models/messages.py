@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, JsonValue
 
-from mongostore.models.base import PositionalModel
+from mongostore.models.base import Json, PositionalModel
 from mongostore.models.instants import Instant, cut_to_milliseconds
 
 
@@ -18,8 +18,9 @@ class Message(PositionalModel):
     """Any JSON value, and when it was made."""
 
     positional: ClassVar[tuple[str, ...]] = ("data", "created")
+    none_is_absent: ClassVar[bool] = False
 
-    data: JsonValue = Field(repr=False)
+    data: Json = Field(repr=False)
     created: Instant = Field(default_factory=_now)
 
     if TYPE_CHECKING:

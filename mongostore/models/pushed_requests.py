@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from mongostore.models.base import Identifier, Model
+from mongostore.models.base import Identifier, Model, PropertyName
 from mongostore.models.instants import Instant
 
 
@@ -11,4 +11,4 @@ class PushedAuthorizationRequest(Model):
 
     reference_value_hash: Identifier = Field(repr=False)
     expires_at_utc: Instant
-    parameters: dict[str, list[str]] = Field(repr=False)
+    parameters: dict[PropertyName, list[str]] = Field(repr=False)

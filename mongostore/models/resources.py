@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from mongostore.models.base import ConfigurationModel, TextSet
+from mongostore.models.base import EMPTY, ConfigurationModel, TextSet
 from mongostore.models.secrets import SecretSet
 
 
@@ -14,7 +14,7 @@ class Resource(ConfigurationModel):
     display_name: str | None = None
     description: str | None = None
     show_in_discovery_document: bool = True
-    user_claims: TextSet = frozenset()
+    user_claims: TextSet = EMPTY
     properties: dict[str, str] = Field(default_factory=dict)
 
 
@@ -36,9 +36,9 @@ class ApiResource(Resource):
     """An API: the scopes that it serves, and its secrets for introspection."""
 
     require_resource_indicator: bool = False
-    api_secrets: SecretSet = frozenset()
-    scopes: TextSet = frozenset()
-    allowed_access_token_signing_algorithms: TextSet = frozenset()
+    api_secrets: SecretSet = EMPTY
+    scopes: TextSet = EMPTY
+    allowed_access_token_signing_algorithms: TextSet = EMPTY
 
 
 class Resources(ConfigurationModel):

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, PlainSerializer
 
-from mongostore.models.base import ConfigurationModel
+from mongostore.models.base import ConfigurationModel, SetOf
 from mongostore.models.instants import Instant
 
 _DIGEST_SIZES = (hashlib.sha256().digest_size, hashlib.sha512().digest_size)
@@ -85,7 +85,7 @@ def _sorted_secrets(secrets: frozenset[Secret]) -> list[Secret]:
     return sorted(secrets, key=lambda secret: (secret.type, secret.value))
 
 
-SecretSet = Annotated[frozenset[Secret], PlainSerializer(_sorted_secrets, return_type=list[Secret])]
+SecretSet = Annotated[SetOf[Secret], PlainSerializer(_sorted_secrets, return_type=list[Secret])]
 """A set of secrets, made from any collection; written as a list sorted by type and value."""
 
 

@@ -1,17 +1,19 @@
 """Server-side sessions: what users' sign-ins are remembered by."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mongostore.models.base import Identifier, Model, TextOrBytes, is_encodable
+from mongostore.models.base import Identifier, Model, PropertyName, TextOrBytes, is_encodable
 from mongostore.models.grants import MAX_DATA_BYTES, check_filter_text
 from mongostore.models.identifiers import MAX_IDENTIFIER_LENGTH, check_identifier
 from mongostore.models.instants import Instant
 from mongostore.models.principal import Principal
 
 DEFAULT_PAGE_SIZE = 25
+# The grace and the sliding of a session end later still, and no datetime lies beyond the year 9999.
+_EXPIRES_BEFORE = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class ServerSideSession(Model):
@@ -52,7 +54,7 @@ class AuthenticationTicket(Model):
     expires: Instant | None = None
     issuer: str | None = None
     client_ids: list[str] = Field(default_factory=list)
-    items: dict[str, str] = Field(default_factory=dict, repr=False)
+    items: dict[PropertyName, str] = Field(default_factory=dict, repr=False)
 
 
 class SessionFilter(Model):
@@ -125,7 +127,8 @@ def check_session(session: ServerSideSession) -> None:
 
     Raises:
         TypeError: a field holds the wrong type.
-        ValueError: an identifier is impossible, an instant is naive, or name or ticket is too long.
+        ValueError: an identifier is impossible, an instant is naive, `expires` lies beyond the year 8999, or name or
+            ticket is too long.
     """
     if not isinstance(session, ServerSideSession):
         raise TypeError(f"a ServerSideSession is needed, not {type(session).__name__}")
@@ -143,6 +146,8 @@ def check_session(session: ServerSideSession) -> None:
             raise TypeError(f"{name} must be an aware datetime, not {type(value).__name__}")
         if value.tzinfo is None:
             raise ValueError(f"{name} must be an aware datetime: it has no time zone")
+    if session.expires is not None and session.expires >= _EXPIRES_BEFORE:
+        raise ValueError("expires must lie before the year 9000: leave it out, or None, for a session without end")
     _check_ticket(session.ticket)
 
 

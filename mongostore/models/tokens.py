@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from mongostore.models.base import Identifier, Model, ReferenceEnum, Seconds, TextSet
+from mongostore.models.base import EMPTY, Identifier, Model, PropertyName, ReferenceEnum, Seconds, TextSet
 from mongostore.models.clients import AccessTokenType
 from mongostore.models.instants import Instant
 from mongostore.models.principal import Claim, Principal, SubjectModel, first_claim
@@ -40,13 +40,13 @@ class AuthorizationCode(SubjectModel):
     code_challenge_method: str | None = None
     dpop_key_thumbprint: str | None = None
     description: str | None = None
-    properties: dict[str, str] = Field(default_factory=dict, repr=False)
+    properties: dict[PropertyName, str] = Field(default_factory=dict, repr=False)
 
 
 class Token(Model):
     """An access or identity token before it is written; a reference token is stored as this. `lifetime` is seconds."""
 
-    allowed_signing_algorithms: TextSet = frozenset()
+    allowed_signing_algorithms: TextSet = EMPTY
     confirmation: str | None = None
     audiences: list[str] = Field(default_factory=list)
     issuer: str | None = None
@@ -85,7 +85,7 @@ class RefreshToken(SubjectModel):
     creation_time: Instant
     lifetime: Seconds
     consumed_time: Instant | None = None
-    access_tokens: dict[str, Token] = Field(default_factory=dict, repr=False)
+    access_tokens: dict[PropertyName, Token] = Field(default_factory=dict, repr=False)
     version: int = REFRESH_TOKEN_VERSION
     client_id: Identifier
     session_id: str | None = None
@@ -113,7 +113,8 @@ class RefreshToken(SubjectModel):
             "AccessTokens": {"": token},
         }
         # The old form had these on the access token alone; anything given beside it is newer.
-        return {**upgraded, **{k: v for k, v in given.items() if v is not None}, "Version": REFRESH_TOKEN_VERSION}
+        kept = {name: value for name, value in given.items() if value is not None and name != "version"}
+        return {**upgraded, **kept, "Version": REFRESH_TOKEN_VERSION}
 
 
 class Consent(Model):

@@ -3,11 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
-
 from mongostore.errors import AlreadyExists, InvalidModel, StaleRevision
-from mongostore.models.base import Model, field_problems
+from mongostore.models.base import Model
 from mongostore.models.identifiers import is_identifier
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -36,9 +33,7 @@ def check_model(model: ModelT, expected: type[ModelT], what: str, problems_of: C
     """
     if not isinstance(model, expected):
         raise TypeError(f"{what} must be a mongostore.models.{expected.__name__}, not {type(model).__name__}")
-    # Rules look into what has the right type.
-    problems = _type_problems(model) or problems_of(model) + _text_problems(model)
-    if problems:
+    if problems := problems_of(model):
         raise InvalidModel(what, problems)
 
 
@@ -89,33 +84,3 @@ def stale_revision(what: str, *, expected: int, actual: int | None) -> StaleRevi
         expected=expected,
         actual=actual,
     )
-
-
-def _type_problems(model: Model) -> list[str]:
-    nested = [
-        f"{name}: {problem}"
-        for name, value in model.__dict__.items()
-        if isinstance(value, frozenset)
-        for each in value
-        if isinstance(each, Model)
-        for problem in field_problems(each)
-    ]
-    return field_problems(model) + nested
-
-
-def _text_problems(model: BaseModel) -> list[str]:
-    if _is_utf8(model):
-        return []
-    return [
-        f"{name} must be text that UTF-8 can encode (it has a lone surrogate)"
-        for name in type(model).model_fields
-        if not _is_utf8(model, name)
-    ]
-
-
-def _is_utf8(model: BaseModel, *names: str) -> bool:
-    try:
-        model.model_dump_json(include=set(names) or None)
-    except (PydanticSerializationError, UnicodeEncodeError):
-        return False
-    return True

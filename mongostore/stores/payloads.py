@@ -3,7 +3,6 @@
 from typing import TypeVar
 
 from mongostore.errors import PayloadUnreadable
-from mongostore.models import Message
 from mongostore.models.base import Model, field_problems, from_payload, to_payload
 from mongostore.models.grants import MAX_DATA_BYTES
 
@@ -21,8 +20,7 @@ def payload_of(value: object, model: type[Model]) -> bytes:
         raise TypeError(f"a {model.__name__} is needed, not {type(value).__name__}")
     if problems := field_problems(value):
         raise ValueError(f"this {model.__name__} can't be stored: {'; '.join(problems)}")
-    # A message may be null itself; in the other models null means absent.
-    payload = value.model_dump_json(by_alias=True).encode() if model is Message else to_payload(value)
+    payload = to_payload(value)
     if len(payload) > MAX_DATA_BYTES:
         raise ValueError(
             f"a {model.__name__} must not exceed 1 MiB as JSON ({MAX_DATA_BYTES:,} bytes); it has {len(payload):,}"

@@ -34,6 +34,7 @@ def problems(**fields: Any) -> list[str]:
         {"allowed_cors_origins": ["https://APP.example:443", "capacitor://localhost", "http://[::1]:3000"]},
         {"client_secrets": [Secret.sha512("x"), Secret(value="{}", type="JWK")]},
         {"client_id": "a|b.$c:é", "allowed_scopes": ["x" * 1000]},
+        {"properties": {"": "x", " ": "", "a.$b": "\0"}},
         {"protocol_type": "saml2p", "allowed_grant_types": [], "access_token_lifetime": 0, "redirect_uris": []},
     ],
 )
@@ -62,6 +63,7 @@ def test_valid_clients_have_no_problem(fields: dict[str, Any]) -> None:
         ({"redirect_uris": []}, "redirect_uris must have at least one URI for authorization_code"),
         ({"redirect_uris": [" "]}, "redirect_uris has a blank URI"),
         ({"redirect_uris": [" JavaScript:alert(1)"]}, "must not start with javascript:"),
+        ({"redirect_uris": ["\x01\tjava\nscript\r:alert(1)"]}, "must not start with javascript:"),
         ({"allowed_cors_origins": ["https://app.example/"]}, "'https://app.example/', which is no origin"),
         ({"allowed_cors_origins": ["https://app.example/x"]}, "is no origin"),
         ({"allowed_cors_origins": [""]}, "allowed_cors_origins has '', which is no origin"),
@@ -88,6 +90,7 @@ def test_valid_clients_have_no_problem(fields: dict[str, Any]) -> None:
         ({"protocol_type": ""}, "protocol_type must not be blank"),
         ({"claims": [{"type": "", "value": "x"}]}, "claims has a claim without type"),
         ({"properties": {"a\0": "x"}}, "properties has the name 'a\\x00'"),
+        ({"properties": {"x" * 1001: "x"}}, "properties has the name 'xxx"),
     ],
 )  # fmt: skip
 def test_each_rule_is_told(fields: dict[str, Any], told: str) -> None:

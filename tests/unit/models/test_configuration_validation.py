@@ -13,7 +13,7 @@ OIDC = {"scheme": "x", "authority": "https://idp.example", "client_id": "us"}
 def test_valid_resources_have_no_problem() -> None:
     """What the reference accepts is accepted."""
     assert resource_problems(IdentityResource(name="openid", user_claims=["sub"])) == []
-    assert resource_problems(ApiScope(name="api|read")) == []
+    assert resource_problems(ApiScope(name="api|read", properties={"": "x"})) == []
     assert resource_problems(ApiResource(name="api", scopes=["a"], api_secrets=[Secret.sha256("x")])) == []
 
 
@@ -25,7 +25,7 @@ def test_valid_resources_have_no_problem() -> None:
         (ApiScope(name="  "), "name must not be blank"),
         (ApiScope(name="a\0"), "name must not contain a NUL"),
         (ApiScope(name="a", user_claims=[""]), "user_claims has '', which must not be empty"),
-        (ApiScope(name="a", properties={"": "x"}), "properties has the name ''"),
+        (ApiScope(name="a", properties={"a\0": "x"}), "properties has the name 'a\\x00'"),
         (ApiResource(name="a", scopes=["x" * 1001]), "scopes has 'xxx"),
         (ApiResource(name="a", api_secrets=[Secret(value="hunter2")]), "Secret.sha256"),
         (ApiScope(name="a").model_copy(update={"enabled": "maybe"}), "enabled: "),
@@ -63,6 +63,18 @@ def test_absent_settings_have_the_references_defaults() -> None:
     other = OidcProvider(scheme="x", scope="openid  profile", get_claims_from_user_info_endpoint=False)
     assert other.scopes == ["openid", "profile"]
     assert not other.get_claims_from_user_info_endpoint
+
+
+def test_scopes_are_read_where_the_reference_writes_them() -> None:
+    """Its JSON has the derived list too; one that says something else, or stands alone, does not vanish."""
+    written = {"Scheme": "x", "Scope": "openid  profile", "Scopes": ["openid", "profile"], "Properties": {}}
+    assert OidcProvider.model_validate(written).properties == {"Scope": "openid  profile"}
+    assert OidcProvider.model_validate({"Scheme": "x", "Scopes": ["openid"]}).properties == {}
+    for wrong in ({"Scopes": ["openid", "email"]}, {"Scope": "openid", "Scopes": []}, {"Scopes": "openid"}):
+        with pytest.raises(ValueError, match="Scopes is derived from Scope"):
+            OidcProvider.model_validate({"Scheme": "x", **wrong})
+    with pytest.raises(ValueError, match="scopes"):
+        OidcProvider(scheme="x", scopes=["openid"])  # type: ignore[call-arg]
 
 
 def test_a_typed_provider_is_made_only_from_its_type() -> None:

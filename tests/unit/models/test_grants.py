@@ -87,7 +87,7 @@ def test_data_keep_their_type(data: str | bytes) -> None:
     assert type(again.data) is type(data)
 
 
-@pytest.mark.parametrize("wrong", [7, None, {"a": 1}, bytearray(b"x"), "\ud800"])
+@pytest.mark.parametrize("wrong", [7, None, {"a": 1}, {"Base64": 7}, {"Base64": "é"}, bytearray(b"x"), "\ud800"])
 def test_other_data_are_refused(wrong: object) -> None:
     """Nothing is turned into text behind the caller's back."""
     with pytest.raises(ValueError, match="data"):
@@ -183,6 +183,7 @@ def test_sessions_refuse_impossible_identifiers(field: str, value: str) -> None:
         {"ticket": "\ud800"},
         {"created": None},
         {"expires": NOW.replace(tzinfo=None)},
+        {"expires": datetime.max.replace(tzinfo=UTC)},
         {"display_name": "\ud800"},
     ],
 )
@@ -191,6 +192,13 @@ def test_sessions_are_checked_again_when_stored(update: dict[str, Any]) -> None:
     check_session(session(expires=None))
     with pytest.raises((TypeError, ValueError), match=next(iter(update))):
         check_session(session().model_copy(update=update))
+
+
+def test_a_session_ends_before_the_calendar_does() -> None:
+    """What some write for never would overflow with its grace: the message says the limit and how to say never."""
+    assert session(expires=datetime(8999, 12, 31, tzinfo=UTC))
+    with pytest.raises(ValueError, match="expires must lie before the year 9000: leave it out"):
+        session(expires=datetime(9000, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("model", [SessionFilter, RemoveSessionsContext])

@@ -1,6 +1,8 @@
 """Payloads of grants: written alike for ever, and the reference's are read."""
 
+import functools
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,39 @@ from typing import Any
 import pytest
 
 from mongostore import models
-from mongostore.models import Claim, Client, Consent, Principal, RefreshToken, Secret, Token
-from mongostore.models.base import from_payload, to_payload
+from mongostore.models import (
+    AuthorizationCode,
+    BackChannelAuthenticationRequest,
+    Claim,
+    Client,
+    Consent,
+    DeviceCode,
+    Message,
+    Principal,
+    RefreshToken,
+    Secret,
+    Token,
+)
+from mongostore.models.base import field_problems, from_payload, to_payload
+from mongostore.testing.factories import an_authorization_code
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 DOCUMENT = json.loads((VECTORS / "models.json").read_text(encoding="utf-8"))
 NOW = datetime(2024, 1, 31, 12, tzinfo=UTC)
+
+
+def wrapped(value: Any, _: object = None) -> list[Any]:
+    return [value]
+
+
+def backchannel_request(properties: dict[str, Any]) -> BackChannelAuthenticationRequest:
+    return BackChannelAuthenticationRequest(
+        creation_time=NOW, lifetime=1, client_id="c", subject=Principal(), properties=properties
+    )
+
+
+def backchannel_properties(value: Any) -> BackChannelAuthenticationRequest:
+    return backchannel_request({"a": value})
 
 
 @pytest.mark.parametrize("vector", DOCUMENT["payloads"], ids=lambda vector: vector["model"])
@@ -35,6 +64,49 @@ def test_old_refresh_tokens_are_upgraded() -> None:
     assert token.access_tokens[""].audiences == ["api"]
     assert token.creation_time == datetime(2021, 3, 1, 9, 30, 0, 123000, UTC)
     assert from_payload(RefreshToken, to_payload(token)) == token
+
+
+def test_an_upgraded_token_is_upgraded_once() -> None:
+    """Whichever way the names are spelt, what is written after an upgrade is of the new version."""
+    old = json.loads(DOCUMENT["old_refresh_token"]["payload"])
+    snake = {"version": old.pop("Version"), "access_token": old.pop("AccessToken"), **old}
+    token = RefreshToken.model_validate(snake)
+    assert token == from_payload(RefreshToken, DOCUMENT["old_refresh_token"]["payload"])
+    assert from_payload(RefreshToken, to_payload(token)) == token
+
+
+def test_null_is_written_where_it_is_a_value() -> None:
+    """A message may be null itself, and a client without a prefix for claims does not get the default one back."""
+    message = Message(None, NOW)
+    assert to_payload(message) == b'{"Data":null,"Created":"2024-01-31T12:00:00Z"}'
+    assert from_payload(Message, to_payload(message)) == message
+    client = Client(client_id="c", client_claims_prefix=None)
+    assert from_payload(Client, to_payload(client)) == client
+
+
+@pytest.mark.parametrize("value", [[None, {"a": None}], 10**4_299, -1.5e308, "", True, {"": []}], ids=type)
+def test_json_values_survive(value: Any) -> None:
+    """Whatever JSON has is read as it was written, wherever it stands."""
+    message, request = Message(value, NOW), backchannel_request({"a": value})
+    assert from_payload(Message, to_payload(message)).data == value
+    assert from_payload(BackChannelAuthenticationRequest, to_payload(request)).properties == {"a": value}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, {"a": [math.inf]}, 10**4_300, "hunter2\ud800", {"\ud800": 1}, functools.reduce(wrapped, range(200))],
+    ids=type,
+)
+def test_what_json_cannot_give_back_is_refused(value: Any) -> None:
+    """What would become null, or could not be read at all, is told before it is stored."""
+    for made in (Message, backchannel_properties):
+        with pytest.raises(ValueError, match="must be JSON that can be read again") as caught:
+            made(value)
+        assert "hunter2" not in str(caught.value)
+    deepest = functools.reduce(wrapped, range(199))
+    assert from_payload(Message, to_payload(Message(deepest, NOW))).data == deepest
+    request = backchannel_properties(deepest)
+    assert from_payload(BackChannelAuthenticationRequest, to_payload(request)) == request
 
 
 def test_a_token_knows_its_subject_session_and_scopes() -> None:
@@ -87,6 +159,60 @@ def test_text_that_json_cannot_hold_is_refused() -> None:
         to_payload(consent)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "value"),
+    [
+        (AuthorizationCode, "properties", "x"),
+        (BackChannelAuthenticationRequest, "properties", 1),
+        (RefreshToken, "access_tokens", Token(creation_time=NOW, lifetime=1, client_id="c")),
+    ],
+)
+def test_names_that_json_would_change_are_refused(model: Any, field: str, value: object) -> None:
+    """A lone surrogate in a name would be written as something else; any other name survives."""
+    fields = {"creation_time": NOW, "lifetime": 1, "client_id": "c", "subject": Principal()}
+    with pytest.raises(ValueError, match=field):
+        model(**fields, **{field: {"a\ud800": value}})
+    made = model(**fields, **{field: {"": value, "a.$ä\0": value}})
+    assert from_payload(model, to_payload(made)) == made
+
+
+def test_a_value_of_another_type_is_refused_unseen(recwarn: pytest.WarningsRecorder) -> None:
+    """A copy is not checked when it is made; neither the error nor a warning shows the value."""
+    code = an_authorization_code().model_copy(update={"nonce": 4711})
+    with pytest.raises(ValueError, match="AuthorizationCode can't be written as JSON: a value in it is not") as refused:
+        to_payload(code)
+    assert "4711" not in repr(refused.value)
+    assert not recwarn.list
+
+
+def test_values_that_no_json_has_are_told_apart() -> None:
+    """A copy may hold anything: what it holds is not taken for a text with a surrogate."""
+    with pytest.raises(ValueError, match="not of its property's type") as caught:
+        to_payload(Message("x", NOW).model_copy(update={"data": object()}))
+    assert caught.value.__cause__ is None
+
+
+def test_problems_of_nested_models_are_told() -> None:
+    """A model that was made without checks is found inside another one."""
+
+    def problems(*claims: Any) -> list[str]:
+        subject = Principal([Claim("sub", "alice")]).model_copy(update={"claims": [Claim("sub", "alice"), *claims]})
+        return field_problems(DeviceCode(creation_time=NOW, lifetime=1, client_id="c", subject=subject))
+
+    assert problems(Claim("a", "b")) == []
+    assert problems(Claim.model_construct(type=7, value="v")) == ["subject: Input should be a valid string"]
+    assert problems(Claim.model_construct(type="t")) == ["subject: Field required"]
+    assert problems(Claim.model_construct(type="t", value=object())) == [
+        "DeviceCode: a value in it is not of its property's type"
+    ]
+    assert problems(Claim("t", "hunter2\ud800")) == [
+        "subject: a text in it has a lone surrogate, which UTF-8 can't encode"
+    ]
+    naive = Secret.sha256("a").model_copy(update={"expiration": datetime(2024, 1, 1)})  # noqa: DTZ001
+    (told,) = field_problems(Client(client_id="c", client_secrets={naive}))
+    assert told.startswith("client_secrets: expiration must be an aware datetime")
 
 
 def test_a_reference_client_is_read_and_written() -> None:
