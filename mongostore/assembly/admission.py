@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from mongostore.clock import Clock
 from mongostore.errors import NotFound
+from mongostore.stores.data_keys import DataKeyRecord, DataKeyStore
 from mongostore.stores.tenants import TenantRegistry
 from mongostore.tenancy import DEFAULT_TENANT, Placement, Tenant
 
@@ -44,21 +45,42 @@ class Admission:
         Raises:
             NotFound: only registered tenants may, and it is not.
         """
-        until = self._admitted.get(tenant)
-        now = self._clock.now()
-        if tenant == DEFAULT_TENANT or (until is not None and now < until):
+        if self._is_remembered(tenant):
             return
         if not await self._registry.is_registered(tenant):
             if self._placement.tenants == "registered":
-                raise NotFound(f"there is no tenant {tenant!r}: create it with store.tenants.create({tenant!r}) first")
+                raise _unknown(tenant)
             await self._bring_into_being(tenant)
-        if len(self._admitted) >= _MAX_REMEMBERED:
-            self._admitted.clear()
-        self._admitted[tenant] = now + _ADMITTED_FOR
+        self._remember(tenant)
+
+    async def require(self, tenant: Tenant) -> None:
+        """Return when the tenant is there.
+
+        Raises:
+            NotFound: it is not; and nobody is brought into being by asking.
+        """
+        if self._is_remembered(tenant):
+            return
+        if not await self._registry.is_registered(tenant):
+            raise _unknown(tenant)
+        self._remember(tenant)
 
     def forget(self, tenant: Tenant) -> None:
         """Ask again at the next write."""
         self._admitted.pop(tenant, None)
+
+    def _is_remembered(self, tenant: Tenant) -> bool:
+        until = self._admitted.get(tenant)
+        return tenant == DEFAULT_TENANT or (until is not None and self._clock.now() < until)
+
+    def _remember(self, tenant: Tenant) -> None:
+        if len(self._admitted) >= _MAX_REMEMBERED:
+            self._admitted.clear()
+        self._admitted[tenant] = self._clock.now() + _ADMITTED_FOR
+
+
+def _unknown(tenant: Tenant) -> NotFound:
+    return NotFound(f"there is no tenant {tenant!r}: create it with store.tenants.create({tenant!r}) first")
 
 
 def admitted(store: Any, admit: Admit) -> Any:
@@ -82,3 +104,25 @@ class _Admitted:
             return await method(*arguments, **named)
 
         return after_admission
+
+
+def keys_of_admitted(store: DataKeyStore, admission: Admission) -> DataKeyStore:
+    """Data keys, of which none is made for a tenant that is not there.
+
+    A change to what is not there seals before it finds that out: it must not leave the first key of a stranger.
+    """
+    return cast("DataKeyStore", _KeysOfAdmitted(store, admission))
+
+
+class _KeysOfAdmitted:
+    def __init__(self, store: DataKeyStore, admission: Admission) -> None:
+        self._store = store
+        self._admission = admission
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def insert(self, record: DataKeyRecord) -> bool:
+        """See `DataKeyStore.insert`. Raises `NotFound` when there is no such tenant."""
+        await self._admission.require(Tenant(record.tenant))
+        return await self._store.insert(record)

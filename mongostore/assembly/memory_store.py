@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
-from mongostore.assembly.admission import Admission, admitted
+from mongostore.assembly.admission import Admission, admitted, keys_of_admitted
 from mongostore.assembly.stores import Backend, Stores
 from mongostore.assembly.tenants import OnProgress, Tenants
 from mongostore.caching import CachingOptions, ConfigurationCaches
@@ -47,12 +47,13 @@ class MemoryStore(Stores):
         clock = clock or SystemClock()
         self._options = options = options or StoreOptions()
         self._observer = observer = Observer(options, clock, system="memory")
-        data_keys = observer.announcing(MemoryDataKeyStore(), "data_keys", DEFAULT_TENANT)
+        registry = MemoryTenantRegistry()
+        self._admission = Admission(registry, options.tenancy, registry.register, clock)
+        data_keys = keys_of_admitted(MemoryDataKeyStore(), self._admission)
+        data_keys = observer.announcing(data_keys, "data_keys", DEFAULT_TENANT)
         self._key_ring = KeyRing(data_keys, LocalMasterKey.generate(), clock, policy=options.key_rotation)
         # Memory needs no cache in front of it; the attribute is here so that either store can be used.
         self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
-        registry = MemoryTenantRegistry()
-        self._admission = Admission(registry, options.tenancy, registry.register, clock)
         self.tenants = Tenants(registry, options.tenancy, _nothing_to_prepare, self._remove_tenant, self._admission)
         self._of_tenants: dict[Tenant, Stores] = {}
         super().__init__(self._backend(DEFAULT_TENANT, clock), clock, options, observer)

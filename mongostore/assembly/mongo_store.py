@@ -5,7 +5,7 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Self, Unpack
 
-from mongostore.assembly.admission import Admission
+from mongostore.assembly.admission import Admission, keys_of_admitted
 from mongostore.assembly.mongo_backend import MongoBackends
 from mongostore.assembly.replacements import Replacements, checked_replacements, replacements_for
 from mongostore.assembly.stores import Stores
@@ -24,10 +24,11 @@ from mongostore.options import StoreOptions
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.master_keys import MasterKey
 from mongostore.schema import apply_schema, check_schema
-from mongostore.tenancy import DEFAULT_TENANT, Tenant
+from mongostore.tenancy import DEFAULT_TENANT, DatabasePerTenant, Tenant
 from mongostore.tenancy import tenant as checked_tenant
 
-# A tenant's stores are some 30 small objects; those not used for longest are made again when they are asked for.
+# A tenant's stores are some 30 small objects; those not used for longest are made again when they are asked for. Where a
+# tenant has a database, they hold what is prepared for it, and the placement says how many.
 _MAX_TENANTS_IN_MEMORY = 1_000
 
 
@@ -92,17 +93,25 @@ class MongoStore(Stores):
             key_ring=key_ring_database,
             ttl_delay=options.ttl_delay,
         )
+        registry = MongoTenantRegistry(self._databases.main, clock)
+        self._admission = Admission(registry, options.tenancy, self._create_tenant, clock)
         self._observer = observer = Observer(options, clock, system="mongodb")
-        data_keys = observer.announcing(MongoDataKeyStore(self._databases.key_ring), "data_keys", DEFAULT_TENANT)
+        data_keys = keys_of_admitted(MongoDataKeyStore(self._databases.key_ring), self._admission)
+        data_keys = observer.announcing(data_keys, "data_keys", DEFAULT_TENANT)
         self._key_ring = KeyRing(data_keys, master_key, clock, policy=options.key_rotation)
         self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
         observer.watch_caches(self.caches)
         self._backends = MongoBackends(self._databases, self._key_ring, clock, options, self.caches)
         self._feed: ChangeFeed | None = None
-        registry = MongoTenantRegistry(self._databases.main, clock)
-        self._admission = Admission(registry, options.tenancy, self._create_tenant, clock)
-        self.tenants = Tenants(registry, options.tenancy, self._prepare_tenant, self._remove_tenant, self._admission)
+        # Kept as it is, too: what a first write does by it is no operation of the server's.
+        self.tenants = self._tenants = Tenants(
+            registry, options.tenancy, self._prepare_tenant, self._remove_tenant, self._admission
+        )
         self._of_tenants: OrderedDict[Tenant, Stores] = OrderedDict()
+        placement = options.tenancy
+        self._max_of_tenants = (
+            placement.max_open if isinstance(placement, DatabasePerTenant) else _MAX_TENANTS_IN_MEMORY
+        )
         default = self._backends.backend(DEFAULT_TENANT, replacements_for(self._replacements, DEFAULT_TENANT), None)
         super().__init__(default, clock, options, observer)
 
@@ -126,7 +135,7 @@ class MongoStore(Stores):
             backend = self._backends.backend(tenant, replacements, admit)
             stores = Stores(backend, self.clock, self._options, self._observer, tenant)
             self._of_tenants[tenant] = stores
-            if len(self._of_tenants) > _MAX_TENANTS_IN_MEMORY:
+            if len(self._of_tenants) > self._max_of_tenants:
                 self._of_tenants.popitem(last=False)
         self._of_tenants.move_to_end(tenant)
         return stores
@@ -166,7 +175,7 @@ class MongoStore(Stores):
     async def health(self) -> HealthReport:
         """What works and what doesn't; see `HealthReport`. Nothing is raised."""
         return await check_health(
-            self._databases.all([]), self._key_ring.for_tenant(DEFAULT_TENANT), self._feed, self.clock
+            self._databases.all([DEFAULT_TENANT]), self._key_ring.for_tenant(DEFAULT_TENANT), self._feed, self.clock
         )
 
     async def close(self) -> None:
@@ -192,7 +201,7 @@ class MongoStore(Stores):
     async def _warn_of_drift(self) -> None:
         drift = 0
         # A tenant's own databases are the deploy step's to check: opening must not take longer with each of them.
-        for binding in self._databases.all([]):
+        for binding in self._databases.all([DEFAULT_TENANT]):
             drift += len(await check_schema(binding, allow_foreign=True))
         if drift:
             warnings.warn(
@@ -203,7 +212,7 @@ class MongoStore(Stores):
             )
 
     async def _create_tenant(self, tenant: Tenant) -> None:
-        await self.tenants.create(tenant)
+        await self._tenants.create(tenant)
 
     async def _prepare_tenant(self, tenant: Tenant) -> None:
         own = self._databases.owned(tenant)

@@ -1,9 +1,9 @@
 """Which database holds what: for the store, which works on them, and for the schema, which prepares them."""
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
@@ -59,7 +59,8 @@ class Databases:
         self._ttl_delay = ttl_delay
         self._configuration = None if configuration is None else database_name(configuration)
         self._key_ring = self._main if key_ring is None else database_name(key_ring)
-        self._of_tenants: OrderedDict[str, Binding] = OrderedDict()
+        # One for each database at a time, and only for as long as somebody works on it.
+        self._of_tenants: WeakValueDictionary[str, Binding] = WeakValueDictionary()
         self._fixed: dict[str, Binding] = {}
         self.main = self._binding(self._main)
         self.key_ring = self._binding(self._key_ring)
@@ -103,9 +104,6 @@ class Databases:
         found = self._of_tenants.get(name)
         if found is None:
             found = self._of_tenants[name] = self._made(name)
-            if isinstance(self._placement, DatabasePerTenant) and len(self._of_tenants) > self._placement.max_open:
-                self._of_tenants.popitem(last=False)
-        self._of_tenants.move_to_end(name)
         return found
 
     def _made(self, name: str) -> Binding:

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from contextlib import suppress
 
 from mongostore.clock import Clock
 from mongostore.errors import AlreadyExists, NotFound, PayloadUnreadable
@@ -89,14 +90,14 @@ class Tickets:
         renewed = self._session(key, ticket)
         while True:
             former = await self._sessions.get_session(key)
-            try:
-                if former is None:
+            if former is None:
+                with suppress(AlreadyExists):  # It began in between.
                     await self._sessions.create_session(renewed)
-                else:
+                    return
+            else:
+                with suppress(NotFound):  # It ended in between.
                     await self._replace(former, renewed)
-            except (AlreadyExists, NotFound):
-                continue  # It began or ended in between.
-            return
+                    return
 
     async def remove(self, key: str) -> bool:
         """End a session: True when there was one. For what follows a logout, see `SessionService`."""
