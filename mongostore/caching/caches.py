@@ -77,9 +77,11 @@ class ConfigurationCaches:
             clock, expiration=resources, absence_expiration=absent_resources, max_entries=bound
         )
         # An origin that is not allowed is an absence: None.
-        self.origins: SingleFlightCache[tuple[str, str], bool] = SingleFlightCache(
+        self.origins: SingleFlightCache[tuple[str, int, str], bool] = SingleFlightCache(
             clock, expiration=origins, absence_expiration=absent_origins, max_entries=bound
         )
+        self._client_changes: dict[str, int] = {}
+        self._max_entries = bound
         self.identity_providers: SingleFlightCache[tuple[str, str], IdentityProvider] = SingleFlightCache(
             clock, expiration=providers, absence_expiration=absent_providers, max_entries=bound
         )
@@ -90,7 +92,14 @@ class ConfigurationCaches:
     def client_changed(self, tenant: str, client_id: str) -> None:
         """Forget a client, and what was known of the tenant's origins."""
         self.clients.invalidate((tenant, client_id))
-        self.origins.invalidate_where(lambda key: key[0] == tenant)
+        # Not searched for among those of every tenant: they are never found again, and are the first to go.
+        self._client_changes[tenant] = self._client_changes.get(tenant, 0) + 1
+        if len(self._client_changes) > self._max_entries:
+            self._forget_origins()
+
+    def origin_key(self, tenant: str, origin: str) -> tuple[str, int, str]:
+        """What an answer about an origin is kept under: another key after each change of the tenant's clients."""
+        return tenant, self._client_changes.get(tenant, 0), origin
 
     def resource_changed(self, tenant: str) -> None:
         """Forget the tenant's resources."""
@@ -105,10 +114,15 @@ class ConfigurationCaches:
         """Forget everything: the next look-ups read the stores."""
         for cache in self._all().values():
             cache.clear()
+        self._forget_origins()
 
     def statistics(self) -> dict[str, CacheStatistics]:
         """What each cache has done: `clients`, `resources`, `origins`, `identity_providers`, `scheme_names`."""
         return {name: cache.statistics() for name, cache in self._all().items()}
+
+    def _forget_origins(self) -> None:
+        self.origins.clear()
+        self._client_changes.clear()
 
     def _all(self) -> dict[str, SingleFlightCache]:  # type: ignore[type-arg]  # of several types
         return {

@@ -23,4 +23,4 @@ class CachedCorsPolicyService:
         async def allowed() -> bool | None:
             return await self._service.is_origin_allowed(wanted) or None
 
-        return await self._caches.origins.get((self._tenant, wanted), allowed) is True
+        return await self._caches.origins.get(self._caches.origin_key(self._tenant, wanted), allowed) is True

@@ -78,11 +78,6 @@ class SingleFlightCache(Generic[K, V]):
         self._absences.pop(key, None)
         self._flights.pop(key, None)
 
-    def invalidate_where(self, condition: Callable[[K], bool]) -> None:
-        """Forget every key that meets a condition."""
-        for key in [key for held in (self._values, self._absences, self._flights) for key in held if condition(key)]:
-            self.invalidate(key)
-
     def clear(self) -> None:
         """Forget everything."""
         self._values.clear()

@@ -106,7 +106,7 @@ async def test_a_warm_lookup_issues_no_command(mongo_uri, database_name):
 
 
 async def test_a_warm_lookup_costs_microseconds(mongo_uri, database_name):
-    """A warm look-up costs less than a hundredth of what a query does; 10 µs and less where nothing else runs."""
+    """A warm look-up costs less than a tenth of what a query does: a few microseconds where nothing else runs."""
     async with (
         a_node(mongo_uri, database_name, telemetry=False) as cached,
         a_node(mongo_uri, database_name, telemetry=False, caching=None) as uncached,
@@ -122,6 +122,7 @@ async def test_a_warm_lookup_costs_microseconds(mongo_uri, database_name):
 
         warm = min([await cpu_seconds(cached, 2_000) for _ in range(5)])
         query = min([await cpu_seconds(uncached, 100) for _ in range(5)])
+        print(f"\na warm look-up takes {warm * 1e6:.1f} µs, a query {query * 1e6:.0f} µs")
         assert warm < query / 10
         assert warm < 50e-6  # The promise is 10 µs; a busy machine may take some times that.
 

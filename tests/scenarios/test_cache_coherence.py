@@ -13,7 +13,9 @@ WORKER = Path(__file__).parent / "worker_cached_lookups.py"
 TRIES = 200
 
 
-async def test_a_client_saved_in_one_process_is_served_by_another_within_a_second(mongo_uri, database_name):
+async def test_a_client_saved_in_one_process_is_served_by_another_within_a_second(
+    mongo_uri, database_name, record_property
+):
     """Of 200 saves, at least 198 are served by another process within a second, from a cache that stays warm."""
     master_key = LocalMasterKey.generate()
     store = MongoStore(mongo_uri, database=database_name, master_key=master_key)
@@ -43,4 +45,8 @@ async def test_a_client_saved_in_one_process_is_served_by_another_within_a_secon
         finally:
             worker.kill()
             await worker.wait()
-    assert sorted(delays)[TRIES * 99 // 100 - 1] < 1
+    delays.sort()
+    median, p99 = delays[TRIES // 2], delays[TRIES * 99 // 100 - 1]
+    record_property("p99_ms", round(p99 * 1_000))
+    print(f"\nserved by the other process after {median * 1_000:.0f} ms (median), {p99 * 1_000:.0f} ms (p99)")
+    assert p99 < 1

@@ -69,13 +69,12 @@ async def test_a_load_that_was_under_way_at_a_change_is_not_kept():
     assert source.loads == 2
 
 
-@pytest.mark.parametrize("forget", ["clear", "invalidate_where"])
-async def test_forgetting_reaches_loads_under_way(forget):
+async def test_forgetting_reaches_loads_under_way():
     """A flush is a flush: what is being read at that moment may be outdated too."""
     cache, source = a_cache(), Source()
     early = asyncio.create_task(cache.get("k", source.load))
     await source.begun(1)
-    cache.clear() if forget == "clear" else cache.invalidate_where(lambda key: key == "k")
+    cache.clear()
     source.let_go.set()
     await early
     assert cache.statistics().entries == 0
