@@ -154,11 +154,13 @@ class _Observed(_Proxy):
         full_name = f"{self._attribute}.{name}"
         attributes = {**self._attributes, "db.operation.name": name}
         when_false = _FALSE.get(name, "absent")
+        # A method that never gives anything says nothing by that.
+        when_none = "ok" if getattr(method, "__annotations__", {}).get("return", Any) in (None, "None") else "absent"
 
         async def awaited(result: Awaitable[Any]) -> Any:
             with self._telemetry.operation(full_name, attributes) as operation:
                 value = await result
-                operation.outcome = _outcome(value, when_false)
+                operation.outcome = _outcome(value, when_none, when_false)
                 return value
 
         if inspect.iscoroutinefunction(method):
@@ -228,11 +230,11 @@ async def _steps(items: AsyncIterator[Any], begin: Callable[[], Operation]) -> A
             await items.aclose()
 
 
-def _outcome(value: Any, when_false: str) -> str:
+def _outcome(value: Any, when_none: str, when_false: str) -> str:
     if isinstance(value, Redemption | Rotation):
         return value.outcome
     if value is None:
-        return "absent"
+        return when_none
     return when_false if value is False else "ok"
 
 

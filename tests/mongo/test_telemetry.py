@@ -14,7 +14,7 @@ from mongostore import LocalMasterKey, MemoryStore, MongoStore, StoreOptions
 from mongostore.errors import StaleRevision
 from mongostore.telemetry import Telemetry
 from mongostore.testing import FakeClock
-from mongostore.testing.factories import a_client, a_refresh_token, an_authorization_code
+from mongostore.testing.factories import a_client, a_grant, a_refresh_token, a_session, an_authorization_code
 
 # What other services of a store work with, and a server does not call.
 INTERNAL = {"clock", "caches", "cleanup_records", "job_leases"}
@@ -164,6 +164,17 @@ async def test_every_attribute_is_observed(store, exported):
     }
     assert len(attributes) > 15
     assert [name for name, value in attributes.items() if type(value).__name__ != "_Observed"] == []
+
+
+async def test_a_write_that_gives_nothing_is_no_absence(store, exported):
+    """Whatever stands around the store: for the default tenant, and for one that is brought into being by it."""
+    for stores in (store, store.for_tenant("acme")):
+        await stores.persisted_grants.store(a_grant("k"))
+        await stores.server_side_sessions.create_session(a_session("s"))
+        await stores.server_side_sessions.update_session(a_session("s"))
+        await stores.persisted_grants.get("nothing")
+    outcomes = [attributes["mongostore.outcome"] for _, attributes in exported.spans()]
+    assert outcomes == ["ok", "ok", "ok", "absent"] * 2
 
 
 async def test_memory_has_the_same_spans(exported):

@@ -44,6 +44,10 @@ class Things:
     async def remove(self, value: Any) -> Any:
         return value
 
+    async def keep(self, value: Any) -> None:
+        """Gives nothing, whatever comes of it."""
+        return value
+
     async def is_origin_allowed(self, value: Any) -> Any:
         return value
 
@@ -141,6 +145,7 @@ async def test_an_operation_is_one_span_and_one_measurement(recorded):
         ("give", Redemption("unknown"), "unknown"),
         ("remove", True, "ok"),
         ("remove", False, "absent"),
+        ("keep", None, "ok"),
         ("is_origin_allowed", False, "denied"),
         ("later", None, "absent"),
     ],
