@@ -17,18 +17,25 @@ from mongostore.errors import (
     StaleRevision,
     StorageUnavailable,
 )
+from mongostore.events import StoreEvent
 from mongostore.grants.cleanup import TokenCleanupOptions, TokenCleanupService
+from mongostore.health import HealthReport
 from mongostore.options import StoreOptions
-from mongostore.protection.master_keys import LocalMasterKey, MasterKeyChain
+from mongostore.protection.master_keys import AwsKmsMasterKey, LocalMasterKey, MasterKeyChain
+from mongostore.protection.rotation import KeyRotationPolicy
 from mongostore.signing.options import SigningOptions
+from mongostore.telemetry import Telemetry
 from mongostore.tenancy import DatabasePerTenant, SharedDatabase
 
 __all__ = [
     "AlreadyExists",
+    "AwsKmsMasterKey",
     "CachingOptions",
     "ConfigurationError",
     "DatabasePerTenant",
+    "HealthReport",
     "InvalidModel",
+    "KeyRotationPolicy",
     "KeyUnavailable",
     "LocalMasterKey",
     "MasterKeyChain",
@@ -42,7 +49,9 @@ __all__ = [
     "SigningOptions",
     "StaleRevision",
     "StorageUnavailable",
+    "StoreEvent",
     "StoreOptions",
+    "Telemetry",
     "TokenCleanupOptions",
     "TokenCleanupService",
 ]

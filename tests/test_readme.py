@@ -11,9 +11,12 @@ import sys
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from dataclasses import fields
+from datetime import timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import httpx
 import pytest
@@ -21,15 +24,23 @@ from pymongo import MongoClient
 
 from mongostore import (
     ConfigurationError,
+    HealthReport,
     KeyUnavailable,
     LocalMasterKey,
     MemoryStore,
     MongoStore,
     StorageUnavailable,
+    StoreEvent,
     StoreOptions,
     errors,
+    observer,
+    telemetry,
 )
 from mongostore.environment import option_names
+from mongostore.events import EventKind
+from mongostore.health import _ORDER as CHECKS
+from mongostore.health import HealthCheck
+from mongostore.observer import _RULES as RULES
 from mongostore.testing.embedded import find_mongod
 from mongostore.testing.factories import a_client, an_authorization_code
 from mongostore.testing.supervised_processes import SupervisedProcesses
@@ -44,7 +55,7 @@ TEXT = "\n".join(PAGES.values())
 NAMED_BLOCKS = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 BLOCKS = dict(NAMED_BLOCKS)
 # Run by tests of their own.
-MODULES = ("app.py", "create_users.py", "vault_master_key.py")
+MODULES = ("app.py", "create_users.py", "probes.py", "vault_master_key.py")
 SCRIPTS = [name for name in BLOCKS if name not in MODULES and not name.startswith("test_")]
 TESTS = [name for name in BLOCKS if name.startswith("test_")]
 CONSOLE = "\n".join(re.findall(r"^```console\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE))
@@ -121,6 +132,24 @@ async def test_the_server_runs_as_printed(environment: Path) -> None:
             for code in (handle, "unknown", ""):
                 assert (await browser.post("/token", data={"code": code})).status_code == 400
             assert await store.refresh_tokens.get_refresh_token(token) is None
+
+
+async def test_the_probes_work_as_printed(environment: Path) -> None:
+    """Ready while the store can serve, and live without it; the report of the operators is all of it."""
+    app = loaded(written(environment, "probes.py")).app
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as prober,
+    ):
+        ready = await prober.get("/ready")
+        assert (ready.status_code, ready.json()["primary"]) == (200, "ok")
+        assert [check["name"] for check in (await prober.get("/health")).json()["checks"]] == list(CHECKS)
+        assert (await prober.get("/live")).status_code == 200
+        await app.state.store.close()
+        unready = await prober.get("/ready")
+        assert (unready.status_code, unready.json()["status"], unready.json()["server"]) == (503, "down", "down")
+        assert (await prober.get("/health")).json()["ready"] is False
+        assert (await prober.get("/live")).json() == {"live": True}
 
 
 async def test_the_master_key_of_one_s_own_works_as_printed(tmp_path: Path) -> None:
@@ -278,8 +307,7 @@ def test_every_option_is_listed_with_its_default() -> None:
     """The table has what the environment can say, and the defaults in that form are the defaults."""
     rows = re.findall(r"^\| `([\w.]+)` \| (?:`(.*?)`)? ?\|", section(TEXT, "Options"), re.MULTILINE)
     defaults = {name.upper().replace(".", "_"): default for name, default in rows}
-    # Whether anybody looks on is no matter of how a store behaves.
-    assert defaults.keys() == set(option_names(StoreOptions)) - {"TELEMETRY"}
+    assert defaults.keys() == set(option_names(StoreOptions))
     assert (
         StoreOptions.from_env(environ={f"MONGOSTORE_{name}": text for name, text in defaults.items()}) == StoreOptions()
     )
@@ -290,6 +318,35 @@ def test_every_option_is_listed_with_its_default() -> None:
         "TENANCY_MAX_OPEN",
         "SIGNING_CERTIFICATE_ALGORITHMS",
     }
+
+
+def test_every_health_check_is_listed() -> None:
+    """The table has all checks in their order, and says which of them a store can't serve without."""
+    rows = re.findall(r"^\| `(\w+)` \| (yes)? ?\|", section(TEXT, "Health"), re.MULTILINE)
+    assert [name for name, _ in rows] == list(CHECKS)
+    for name, _ in rows:
+        down = HealthReport((HealthCheck(name, "down", "", timedelta(0)),))
+        assert down.ready is (name not in {each for each, needed in rows if needed}), name
+
+
+def test_every_event_is_listed() -> None:
+    """The table has every kind, where it can happen, and only fields that there are."""
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+\.\w+)` \|(.*?)\|", section(TEXT, "Events"), re.MULTILINE)
+    assert {kind for kind, _, _ in rows} == set(get_args(EventKind))
+    assert [operation for _, operation, _ in rows] == list(dict.fromkeys(operation for _, operation, _ in rows))
+    assert {operation for _, operation, _ in rows} == {
+        f"{noun}.{name}" for noun, rules in RULES.items() for name in rules
+    }
+    always = set(re.findall(r"`(\w+)`", section(TEXT, "Events").partition("Every event has")[2].partition(";")[0]))
+    known = {field for _, _, names in rows for field in re.findall(r"`(\w+)`", names)}
+    assert always | known == {field.name for field in fields(StoreEvent)}
+
+
+def test_every_name_of_telemetry_is_listed() -> None:
+    """The tables have the attributes and metrics that the code emits, and no others."""
+    listed = set(re.findall(r"`((?:mongostore|db|error)\.[a-z.]+)`", section(TEXT, "Telemetry")))
+    code = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in (telemetry, observer))
+    assert listed == set(re.findall(r'"((?:mongostore|db|error)\.[a-z.]+)"', code))
 
 
 def test_every_error_is_listed() -> None:

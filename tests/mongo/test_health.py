@@ -93,6 +93,7 @@ async def test_a_report_takes_less_than_a_tenth_of_a_second(healthy):
         begun = time.perf_counter()
         await healthy.health()
         taken.append(time.perf_counter() - begun)
+    print(f"\na report takes {min(taken) * 1_000:.0f} ms")
     assert min(taken) < 0.1
 
 
