@@ -21,7 +21,6 @@ from mongostore.mongo.documents.grants import GrantCodec
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.protector import SealingProtector
 from mongostore.schema import apply_schema
-from mongostore.stores.grant_records import GrantRecord
 from mongostore.tenancy import DEFAULT_TENANT
 from mongostore.testing.factories import a_grant, a_refresh_token
 
@@ -74,7 +73,7 @@ def fill(grants, connection, master_key) -> Callable[..., Any]:
         codec = GrantCodec(DEFAULT_TENANT, SealingProtector(ring), timedelta(days=1))
         for number, keys in enumerate(of):
             first = [a_grant(key, data=f"first {key}", subject_id=f"subject {number}") for key in keys]
-            grants.insert_many([await codec.document(GrantRecord(grant)) for grant in first])
+            grants.insert_many([await codec.document(grant) for grant in first])
         await ring.close()
 
     return insert

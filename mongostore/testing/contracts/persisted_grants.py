@@ -43,6 +43,16 @@ def keys(grants: list[PersistedGrant]) -> set[str]:
 class PersistedGrantStoreContract:
     """Storing, reading, filtering, removing and consuming grants."""
 
+    async def test_storing_again_can_use_a_grant_up(self, store: Any) -> None:
+        """A grant that is stored with its `consumed_time` over the unconsumed one is read, listed and taken as consumed."""
+        grant = a_grant("k")
+        await store.persisted_grants.store(grant)
+        used = grant.model_copy(update={"consumed_time": store.clock.now()})
+        await store.persisted_grants.store(used)
+        assert await store.persisted_grants.get("k") == used
+        assert await store.persisted_grants.get_all(PersistedGrantFilter(subject_id="alice")) == [used]
+        assert await store.persisted_grants.consume("k") is None
+
     async def test_a_stored_grant_comes_back_with_every_field(self, store: Any) -> None:
         """What is stored under a key is read back from it, every field."""
         grant = a_grant(consumed_time=store.clock.now())

@@ -4,15 +4,18 @@ Subclass with a fixture `store`: an open, empty store that was made with `clock=
 """
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mongostore.errors import NotFound
+from mongostore.grants.handles import grant_key, new_handle
 from mongostore.models import PersistedGrantFilter
 from mongostore.testing.factories import (
     LIFETIME_SECONDS,
+    a_grant,
     a_reference_token,
     a_refresh_token,
     an_authorization_code,
@@ -230,6 +233,22 @@ class RefreshTokenContract:
         assert await store.reference_tokens.get_reference_token(access) is None
         retry = await store.refresh_tokens.rotate_refresh_token(first, a_refresh_token(), grace=GRACE)
         assert retry.outcome == "unknown"
+
+    async def test_a_token_of_an_old_version_is_read_and_rotated(self, store: Any) -> None:
+        """An imported payload of before version 5 is upgraded: what it lacks comes from its access token."""
+        handle, access_token = new_handle(), a_reference_token()
+        payload = {
+            "CreationTime": access_token.creation_time.isoformat(),
+            "Lifetime": LIFETIME_SECONDS,
+            "Version": 4,
+            "AccessToken": json.loads(access_token.model_dump_json(by_alias=True)),
+        }
+        await store.persisted_grants.store(a_grant(grant_key(handle, "refresh_token"), data=json.dumps(payload)))
+        token = await store.refresh_tokens.get_refresh_token(handle)
+        assert (token.version, token.subject_id, token.session_id, token.client_id) == (5, "alice", "s1", "web")
+        assert (token.authorized_scopes, token.access_tokens) == (["orders.read"], {"": access_token})
+        rotation = await store.refresh_tokens.rotate_refresh_token(handle, a_refresh_token())
+        assert (rotation.outcome, rotation.token.version) == ("rotated", 5)
 
     async def test_a_token_that_was_stored_raw_rotates_and_is_revoked_too(self, store: Any) -> None:
         """An imported token has no family; its rotation makes one, and a replay still removes all of it."""

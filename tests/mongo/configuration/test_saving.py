@@ -82,7 +82,10 @@ async def test_a_client_without_revision_can_be_saved_anew(store, raw):
 
 async def test_tenants_do_not_meet(store, raw):
     """Under the same names, tenants in one database find, list, replace and delete their own; also next in the alphabet."""
-    one, two, three = ([*_stores(store, slug)] for slug in ("acme", "acme-2", "acmf"))
+    slugs = ("acme", "acme-2", "acmf")
+    for slug in slugs:
+        await store.tenants.create(slug)
+    one, two, three = ([*_stores(store, slug)] for slug in slugs)
     for clients, resources, _, providers in (one, two, three):
         assert [client async for client in clients.get_all_clients()] == []
         await clients.save_client(a_client(allowed_cors_origins={"https://app.example"}), expected_revision=0)
