@@ -105,6 +105,9 @@ _STORED_TYPES: tuple[tuple[str, frozenset[type]], ...] = (
     ("consumed_time", _INSTANT_OR_ABSENT),
     ("data", frozenset({str, bytes})),
 )
+_ALL_FIELDS = {name for name, _ in _STORED_TYPES}
+# The types of all fields in their order, as they were found good: a few dozen at the most.
+_known_shapes: set[tuple[type, ...]] = set()
 
 
 def stored_grant(fields: dict[str, Any]) -> PersistedGrant:
@@ -113,18 +116,22 @@ def stored_grant(fields: dict[str, Any]) -> PersistedGrant:
     Reading a grant is the hottest path of all, and pydantic's validation a quarter of its cost beside the driver's.
 
     Args:
-        fields: every field of the model, instants in UTC and cut to milliseconds. The grant takes the dictionary over.
+        fields: every field of the model, in its order, instants in UTC and cut to milliseconds. The grant takes the
+            dictionary over.
 
     Raises:
         TypeError: a field has a type that was never stored.
     """
-    for name, types in _STORED_TYPES:
-        if type(fields[name]) not in types:
-            raise TypeError(f"{name} of a stored grant is {type(fields[name]).__name__}")
+    shape = tuple(map(type, fields.values()))
+    if shape not in _known_shapes:
+        for name, types in _STORED_TYPES:
+            if type(fields[name]) not in types:
+                raise TypeError(f"{name} of a stored grant is {type(fields[name]).__name__}")
+        _known_shapes.add(shape)
     grant = PersistedGrant.__new__(PersistedGrant)
     # What `model_construct` does, without its search for aliases and defaults.
     object.__setattr__(grant, "__dict__", fields)
-    object.__setattr__(grant, "__pydantic_fields_set__", set(fields))
+    object.__setattr__(grant, "__pydantic_fields_set__", _ALL_FIELDS.copy())
     object.__setattr__(grant, "__pydantic_extra__", None)
     object.__setattr__(grant, "__pydantic_private__", None)
     return grant

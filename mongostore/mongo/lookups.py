@@ -1,5 +1,6 @@
 """The look-up of one record, the most frequent command of all."""
 
+from functools import partial
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -17,17 +18,16 @@ async def find_by_id(
     driver's own reads, it is sent once more when the connection or the primary was lost.
     """
     command = {"find": collection.name, "filter": {"_id": stored_id}, "limit": 1, "singleBatch": True}
+    send = partial(
+        collection.database.command,
+        command,
+        codec_options=collection.codec_options,
+        read_preference=collection.read_preference,
+    )
     with binding.record_call(action):
         try:
-            reply = await _sent(collection, command)
+            reply = await send()
         except AutoReconnect:
-            reply = await _sent(collection, command)
+            reply = await send()
     found: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
     return found[0] if found else None
-
-
-async def _sent(collection: AsyncCollection[dict[str, Any]], command: dict[str, Any]) -> dict[str, Any]:
-    reply: dict[str, Any] = await collection.database.command(
-        command, codec_options=collection.codec_options, read_preference=collection.read_preference
-    )
-    return reply
