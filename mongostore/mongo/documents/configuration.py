@@ -177,8 +177,10 @@ def _stored(value: object) -> object:
 
 def _properties(value: object) -> dict[str, Any] | None:
     if isinstance(value, list) and all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in value):
-        return {each["name"]: each.get("value") for each in value}
-    # Not as we write it: the model refuses None.
+        properties = {each["name"]: each.get("value") for each in value}
+        if len(properties) == len(value):
+            return properties
+    # Not as we write it, or one name twice: the model refuses None.
     return None
 
 

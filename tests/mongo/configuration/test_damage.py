@@ -32,6 +32,7 @@ HASH = "K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols="
         ({"$set": {"properties": {"a": "1"}}}, "properties"),
         ({"$set": {"properties": [{"name": "a"}]}}, "properties"),
         ({"$set": {"properties": [{"name": ["a"], "value": HASH}]}}, "properties"),
+        ({"$set": {"properties": [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]}}, "properties"),
         ({"$set": {"redirect_uris": None}}, "redirect_uris"),
         ({"$set": {"dpop_clock_skew": "soon"}}, "dpop_clock_skew"),
         ({"$set": {"refresh_token_usage": 7}}, "refresh_token_usage"),
