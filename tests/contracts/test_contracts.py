@@ -15,8 +15,9 @@ from mongostore.testing.contracts.pushed_requests import PushedAuthorizationRequ
 from mongostore.testing.contracts.refresh_tokens import RefreshTokenContract
 from mongostore.testing.contracts.replay import ReplayCacheContract
 from mongostore.testing.contracts.resources import ResourceStoreContract
+from mongostore.testing.contracts.session_expiry import SessionExpiryContract
 from mongostore.testing.contracts.session_paging import SessionPagingContract
-from mongostore.testing.contracts.session_service import SessionExpiryContract, SessionServiceContract
+from mongostore.testing.contracts.session_service import SessionServiceContract
 from mongostore.testing.contracts.sessions import ServerSideSessionStoreContract
 from mongostore.testing.contracts.signing import SigningContract
 from mongostore.testing.contracts.signing_keys import SigningKeyStoreContract

@@ -147,14 +147,32 @@ class TokenCleanupContract:
         assert await store.persisted_grants.remove_all(ALICES) == 0
 
     async def test_without_a_callback_more_than_a_batch_goes_too(self, store: Any) -> None:
-        """One pass removes everything, whatever the batch's size."""
+        """One pass removes everything of every kind, whatever the batch's size."""
         store.clock.advance(2 * HOUR)
         await self._add_expired(store, 25)
         for number in range(7):
             await self._add_device_code(store, f"{number}", MINUTE)
+            await self._add_pushed_request(store, f"{number}", MINUTE)
         store.clock.advance(HOUR)
-        counts = await TokenCleanupService(store, TokenCleanupOptions(batch_size=5)).cleanup_grants()
-        assert (counts.grants, counts.device_codes) == (25, 7)
+        for number in range(11):
+            await self._consumed(store, f"consumed{number}", expiration=None)
+        store.clock.advance(MILLISECOND)
+        options = TokenCleanupOptions(batch_size=5, remove_consumed_tokens=True)
+        assert await TokenCleanupService(store, options).cleanup_grants() == CleanupCounts(
+            grants=25, consumed_grants=11, device_codes=7, pushed_authorization_requests=7
+        )
+        assert await store.persisted_grants.remove_all(ALICES) == 0
+
+    async def test_device_codes_are_told_in_batches_too(self, store: Any) -> None:
+        """Of 7, at 3 at a time, somebody is told 3 times, the longest expired first."""
+        codes = [a_device_code(creation_time=store.clock.now(), lifetime=60 + number) for number in range(7)]
+        for number, code in enumerate(codes):
+            await store.device_flow.store_device_authorization(f"{number}", f"user {number}", code)
+        store.clock.advance(HOUR)
+        told = Told()
+        counts = await TokenCleanupService(store, TokenCleanupOptions(batch_size=3), told).cleanup_grants()
+        assert told.batches == [("device_codes", batch) for batch in (codes[:3], codes[3:6], codes[6:])]
+        assert counts == CleanupCounts(device_codes=7)
 
     async def test_what_a_callback_adds_between_batches_is_removed_too(self, store: Any) -> None:
         """5 that are added after the first of 5 full batches make one more; what is added during the last stays."""
@@ -181,9 +199,7 @@ class TokenCleanupContract:
         store.clock.advance(2 * HOUR)
         await self._add_expired(store, 3)
         await self._add_device_code(store, "device", MINUTE)
-        await store.pushed_authorization_requests.store(
-            a_pushed_request("par", expires_at_utc=store.clock.now() + MINUTE)
-        )
+        await self._add_pushed_request(store, "par", MINUTE)
         store.clock.advance(HOUR)
         told = Told()
 
@@ -317,15 +333,19 @@ class TokenCleanupContract:
             )
 
     async def _add_one_of_each(self, store: Any, name: str, lifetime: timedelta) -> None:
-        now = store.clock.now()
-        await store.persisted_grants.store(a_grant(name, expiration=now + lifetime))
+        await store.persisted_grants.store(a_grant(name, expiration=store.clock.now() + lifetime))
         await self._add_device_code(store, name, lifetime)
-        await store.pushed_authorization_requests.store(a_pushed_request(name, expires_at_utc=now + lifetime))
+        await self._add_pushed_request(store, name, lifetime)
 
     async def _add_device_code(self, store: Any, name: str, lifetime: timedelta) -> None:
         # Its lifetime is whole seconds; so the creation moves.
         code = a_device_code(creation_time=store.clock.now() + lifetime - HOUR, lifetime=3_600)
         await store.device_flow.store_device_authorization(name, f"user {name}", code)
+
+    async def _add_pushed_request(self, store: Any, name: str, lifetime: timedelta) -> None:
+        await store.pushed_authorization_requests.store(
+            a_pushed_request(name, expires_at_utc=store.clock.now() + lifetime)
+        )
 
     async def _consumed(self, store: Any, key: str, **values: Any) -> Any:
         """Add a grant and consume it: the grant as it then is."""

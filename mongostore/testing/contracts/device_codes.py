@@ -141,8 +141,14 @@ class DeviceFlowStoreContract:
             assert sorted(await outcomes(*calls), key=str) == [type(None), *[AlreadyExists] * 19]
 
     async def test_an_expired_request_blocks_neither_code(self, store: Any) -> None:
-        """Its codes can be drawn again, each by another request, though it may be physically there."""
-        for device_code, user_code in [("both", "both"), ("device", "its"), ("its", "user")]:
+        """Its codes can be drawn again, each by another request, though it may be physically there; others stay."""
+        others = [str(number) for number in range(10)]
+        for device_code, user_code in [
+            ("both", "both"),
+            ("device", "its"),
+            ("its", "user"),
+            *zip(others, others, strict=True),
+        ]:
             data = a_device_code(creation_time=store.clock.now(), lifetime=60)
             await store.device_flow.store_device_authorization(device_code, user_code, data)
         store.clock.advance(timedelta(seconds=60))
@@ -155,6 +161,7 @@ class DeviceFlowStoreContract:
             assert await store.device_flow.find_by_user_code(code) == fresh
         assert await store.device_flow.find_by_user_code("its") is None
         assert await store.device_flow.find_by_device_code("its") is None
+        assert all([await store.device_flow.remove_by_device_code(code) for code in others])
 
     @pytest.mark.parametrize("same_device", [True, False])
     async def test_of_concurrent_storers_over_an_expired_request_one_wins(self, store: Any, same_device: bool) -> None:
@@ -280,6 +287,20 @@ class DeviceFlowStoreContract:
         await store.device_flow.store_device_authorization(
             "device", "user", a_device_code(creation_time=store.clock.now())
         )
+
+    async def test_a_consumed_request_is_kept_for_the_retention(self, store: Any) -> None:
+        """However long it would have lived, its codes are free one day after it was consumed, the default retention."""
+        day = timedelta(days=1)
+        data = an_answered_device_code(creation_time=store.clock.now(), lifetime=3 * 24 * 3_600)
+        await store.device_flow.store_device_authorization("device", "user", data)
+        await store.device_flow.consume_by_device_code("device")
+        store.clock.advance(day - MILLISECOND)
+        with pytest.raises(AlreadyExists):
+            await store.device_flow.store_device_authorization("device", "user", a_device_code())
+        store.clock.advance(MILLISECOND)
+        fresh = a_device_code(creation_time=store.clock.now())
+        await store.device_flow.store_device_authorization("device", "user", fresh)
+        assert await store.device_flow.find_by_user_code("user") == fresh
 
     async def test_concurrent_consumers_have_one_winner(self, store: Any) -> None:
         """Of 50 concurrent consumers, exactly one gets the request."""

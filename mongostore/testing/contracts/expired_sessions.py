@@ -32,11 +32,18 @@ class ExpiredSessionContract:
         assert await store.server_side_sessions.get_session("live") is not None
 
     async def test_expired_sessions_are_removed_in_order(self, store: Any) -> None:
-        """The longest expired come first, as many as were asked for, with every field; a second call gets the rest."""
+        """The longest expired come first, as many as were asked for, with every field; a second call gets the rest.
+
+        They are removed, not only out for a while.
+        """
+        sessions = store.server_side_sessions
         expired = await self._store_expired(store, 5)
-        assert await store.server_side_sessions.get_and_remove_expired_sessions(3) == expired[:3]
-        assert await store.server_side_sessions.get_and_remove_expired_sessions(3) == expired[3:]
-        assert await store.server_side_sessions.get_and_remove_expired_sessions(3) == []
+        assert await sessions.get_and_remove_expired_sessions(3) == expired[:3]
+        assert await sessions.get_and_remove_expired_sessions(3) == expired[3:]
+        assert await sessions.get_and_remove_expired_sessions(3) == []
+        store.clock.advance(GRACE / 2)
+        assert await sessions.get_and_remove_expired_sessions(3) == []
+        assert await sessions.claim_expired_sessions(3, MINUTE) == []
 
     async def test_each_expired_session_is_removed_by_one(self, store: Any) -> None:
         """Of 10 concurrent removers, each session goes to exactly one."""
@@ -47,7 +54,8 @@ class ExpiredSessionContract:
         taken = [session.key for batch in batches for session in batch]
         assert sorted(taken) == sorted(session.key for session in expired)
 
-    async def test_an_expiry_that_changes_counts_as_it_is(self, store: Any) -> None:
+    @pytest.mark.parametrize("way", ["claimed", "removed"])
+    async def test_an_expiry_that_changes_counts_as_it_is(self, store: Any, way: str) -> None:
         """A session that is given an expiry later expires by it; one that loses its own does not."""
         sessions = store.server_side_sessions
         soon = store.clock.now() + HOUR
@@ -56,7 +64,12 @@ class ExpiredSessionContract:
         await sessions.update_session(given.model_copy(update={"expires": soon}))
         await sessions.update_session(cleared.model_copy(update={"expires": None}))
         store.clock.advance(HOUR)
-        assert [session.key for session in await sessions.claim_expired_sessions(10, MINUTE)] == ["given"]
+        if way == "claimed":
+            expired = await sessions.claim_expired_sessions(10, MINUTE)
+        else:
+            expired = await sessions.get_and_remove_expired_sessions(10)
+        assert [session.key for session in expired] == ["given"]
+        assert (await sessions.get_session("cleared")).expires is None
 
     async def test_a_claim_is_exclusive_until_its_lease_is_over(self, store: Any) -> None:
         """Who claims gets the longest expired; nobody else gets them within the lease, anybody after it."""
@@ -134,6 +147,23 @@ class ExpiredSessionContract:
             assert await sessions.claim_expired_sessions(10, HOUR) == []
             assert await sessions.acknowledge_expired_sessions(["k"]) == 1
         assert await sessions.claim_expired_sessions(10, HOUR) == []
+
+    async def test_another_tenant_s_session_under_the_key_stays_pending(self, store: Any) -> None:
+        """Two tenants have expired sessions under one key, superseded or not: each claims and acknowledges its own."""
+        ours, theirs = store.server_side_sessions, store.for_tenant("acme").server_side_sessions
+        for sessions in (ours, theirs):
+            for key in ("superseded", "in place"):
+                await sessions.create_session(a_session(key, expires=store.clock.now() + HOUR))
+        store.clock.advance(HOUR)
+        for sessions in (ours, theirs):
+            await sessions.create_session(a_session("superseded", expires=None))
+        for sessions in (ours, theirs):
+            assert len(await sessions.claim_expired_sessions(10, MINUTE)) == 2
+        assert await theirs.acknowledge_expired_sessions(["superseded", "in place"]) == 2
+        store.clock.advance(MINUTE)
+        assert await theirs.claim_expired_sessions(10, MINUTE) == []
+        pending = await ours.claim_expired_sessions(10, MINUTE)
+        assert {session.key for session in pending} == {"superseded", "in place"}
 
     @pytest.mark.parametrize("goes_on", ["update", "slide", "slide all"])
     async def test_a_session_that_goes_on_is_not_acknowledged(self, store: Any, goes_on: str) -> None:

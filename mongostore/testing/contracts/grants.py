@@ -3,14 +3,17 @@
 Subclass with a fixture `store`: an open, empty store that was made with `clock=FakeClock()`.
 """
 
+import logging
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from mongostore.models import PersistedGrantFilter
+from mongostore.errors import PayloadUnreadable
+from mongostore.models import PersistedGrantFilter, PersistedGrantType
 from mongostore.testing.factories import (
     LIFETIME_SECONDS,
+    a_backchannel_request,
     a_consent,
     a_grant,
     a_reference_token,
@@ -129,6 +132,15 @@ class GrantServiceContract:
         assert (web.creation_time, web.expiration) == (now - hour, now + 9 * hour)
         assert (spa.client_id, spa.scopes, spa.expiration) == ("spa", [], None)
 
+    async def test_what_never_expires_makes_the_whole_endless(self, store: Any) -> None:
+        """Of several grants to a client, one without expiration is enough; requests by backchannel don't count."""
+        now = store.clock.now()
+        await store.user_consents.store_user_consent(a_consent())
+        await store.refresh_tokens.store_refresh_token(a_refresh_token(creation_time=now))
+        await store.backchannel_authentication_requests.create_request(a_backchannel_request())
+        (grant,) = await store.grants.get_all_grants("alice")
+        assert (grant.client_id, grant.expiration) == ("web", None)
+
     async def test_consumed_and_expired_grants_are_left_out(self, store: Any) -> None:
         """What is used up or over is not a grant any more."""
         handle = await store.authorization_codes.store_authorization_code(an_authorization_code())
@@ -136,12 +148,21 @@ class GrantServiceContract:
         await store.user_consents.store_user_consent(a_consent(client_id="spa", expiration=store.clock.now()))
         assert await store.grants.get_all_grants("alice") == []
 
-    async def test_a_grant_of_unexpected_content_is_left_out(self, store: Any) -> None:
-        """One corrupt grant does not hide the others; when there are only corrupt ones, that is an error."""
-        await store.persisted_grants.store(a_grant("bad", data="not json"))
+    async def test_a_grant_of_unexpected_content_is_left_out(
+        self, store: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """One corrupt grant is logged and does not hide the others; when there are only corrupt ones, that is an error."""
+        await store.persisted_grants.store(a_grant("bad", data="hunter2"))
+        await store.persisted_grants.store(a_grant("worse", type="user_consent", data="{}"))
+        with pytest.raises(PayloadUnreadable):
+            await store.grants.get_all_grants("alice")
         await store.user_consents.store_user_consent(a_consent())
-        (grant,) = await store.grants.get_all_grants("alice")
+        caplog.clear()
+        with caplog.at_level(logging.ERROR, "mongostore"):
+            (grant,) = await store.grants.get_all_grants("alice")
         assert grant.scopes == ["openid", "profile"]
+        assert "2 grants of one subject can't be read" in caplog.text
+        assert "hunter2" not in caplog.text
 
     async def test_an_empty_subject_is_refused(self, store: Any) -> None:
         """Nobody is never everybody."""
@@ -161,3 +182,19 @@ class GrantServiceContract:
         assert await store.grants.remove_all_grants("alice", "web") == 2
         assert await store.grants.remove_all_grants("alice") == 1
         assert len(await store.persisted_grants.get_all(PersistedGrantFilter(client_id="web"))) == 1
+
+    async def test_all_grants_of_a_session_are_removed(self, store: Any) -> None:
+        """With the session alone, its grants to every client go, of every type; consents and other sessions stay."""
+        await store.user_consents.store_user_consent(a_consent())
+        await store.authorization_codes.store_authorization_code(an_authorization_code())
+        await store.refresh_tokens.store_refresh_token(a_refresh_token(client_id="spa"))
+        await store.reference_tokens.store_reference_token(a_reference_token())
+        await store.reference_tokens.store_reference_token(a_reference_token(session_id="s2"))
+        await store.reference_tokens.store_reference_token(a_reference_token("bob"))
+        assert await store.grants.remove_all_grants("alice", session_id="s1") == 3
+        left = await store.persisted_grants.get_all(PersistedGrantFilter(types=[*PersistedGrantType]))
+        assert sorted((grant.subject_id, grant.type, grant.session_id) for grant in left) == [
+            ("alice", "reference_token", "s2"),
+            ("alice", "user_consent", None),
+            ("bob", "reference_token", "s1"),
+        ]

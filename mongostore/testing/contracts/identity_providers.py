@@ -79,6 +79,14 @@ class IdentityProviderStoreContract:
         names = await store.identity_providers.get_all_scheme_names()
         assert [name.scheme for name in names] == sorted(ODD_NAMES)
 
+    @pytest.mark.parametrize("similar", ["ACME", "Acme", " acme", "acme ", "acm", "acmee"])
+    async def test_a_similar_scheme_is_another_one(self, store: Any, similar: str) -> None:
+        """Neither case nor blanks are forgiven, for reading as for deleting."""
+        await store.identity_providers.save_identity_provider(an_oidc_provider())
+        assert await store.identity_providers.get_by_scheme(similar) is None
+        assert await store.identity_providers.delete_identity_provider(similar) is False
+        assert await store.identity_providers.get_by_scheme("acme") == an_oidc_provider()
+
     @pytest.mark.parametrize("scheme", IMPOSSIBLE_NAMES, ids=ascii)
     async def test_an_impossible_scheme_finds_nothing(self, store: Any, scheme: Any) -> None:
         """What no provider can be called is absent, whatever it is."""
@@ -95,7 +103,7 @@ class IdentityProviderStoreContract:
         assert await store.identity_providers.get_by_scheme("acme") is None
 
     async def test_revisions_are_those_of_clients(self, store: Any) -> None:
-        """0 must be new, n must be at n, and every save gives a larger revision."""
+        """0 must be new, n must be at n, and every save gives a larger revision, also after a deletion."""
         save = store.identity_providers.save_identity_provider
         first = await save(an_oidc_provider(), expected_revision=0)
         with pytest.raises(AlreadyExists):
@@ -109,6 +117,9 @@ class IdentityProviderStoreContract:
             await save(an_oidc_provider(client_id="new"), expected_revision=-1)
         assert (await store.identity_providers.get_by_scheme("acme")).client_id == "us"
         await store.identity_providers.delete_identity_provider("acme")
+        with pytest.raises(StaleRevision):
+            await save(an_oidc_provider(), expected_revision=second)
+        assert await store.identity_providers.get_by_scheme("acme") is None
         assert await save(an_oidc_provider(), expected_revision=0) > second
 
     async def test_one_of_many_replaces_a_revision(self, store: Any) -> None:

@@ -81,6 +81,18 @@ class PushedAuthorizationRequestStoreContract:
         await store.pushed_authorization_requests.store(fresh)
         assert await store.pushed_authorization_requests.consume_by_hash(par.reference_value_hash) == fresh
 
+    async def test_a_consumed_request_is_kept_for_the_retention(self, store: Any) -> None:
+        """However long it would have lived, its hash is free one day after it was consumed, the default retention."""
+        par = a_pushed_request(expires_at_utc=store.clock.now() + timedelta(days=3))
+        await store.pushed_authorization_requests.store(par)
+        await store.pushed_authorization_requests.consume_by_hash(par.reference_value_hash)
+        store.clock.advance(timedelta(days=1) - MILLISECOND)
+        with pytest.raises(AlreadyExists):
+            await store.pushed_authorization_requests.store(par)
+        store.clock.advance(MILLISECOND)
+        await store.pushed_authorization_requests.store(par)
+        assert await store.pushed_authorization_requests.get_by_hash(par.reference_value_hash) == par
+
     async def test_a_request_is_absent_from_the_instant_it_expires(self, store: Any) -> None:
         """One millisecond before it is there; from then on it is neither read nor consumed, nor in the way."""
         par = a_pushed_request(expires_at_utc=store.clock.now() + HOUR)
@@ -118,6 +130,22 @@ class PushedAuthorizationRequestStoreContract:
         assert await store.pushed_authorization_requests.consume_by_hash(par.reference_value_hash) == par
         assert await store.pushed_authorization_requests.consume_by_hash(par.reference_value_hash) is None
         assert await store.pushed_authorization_requests.get_by_hash(par.reference_value_hash) is None
+
+    async def test_requests_are_independent(self, store: Any) -> None:
+        """Each has its own parameters and its own end; consuming one leaves the others as they were."""
+        requests = store.pushed_authorization_requests
+        start = store.clock.now()
+        early = a_pushed_request("early", expires_at_utc=start + HOUR, parameters={"state": ["1"]})
+        late = a_pushed_request("late", expires_at_utc=start + 2 * HOUR, parameters={"state": ["2"]})
+        taken = a_pushed_request("taken", expires_at_utc=start + 2 * HOUR, parameters={"state": ["3"]})
+        for par in (early, late, taken):
+            await requests.store(par)
+        assert await requests.consume_by_hash("taken") == taken
+        assert await requests.get_by_hash("early") == early
+        assert await requests.get_by_hash("late") == late
+        store.clock.advance(HOUR)
+        assert await requests.get_by_hash("early") is None
+        assert await requests.consume_by_hash("late") == late
 
     async def test_concurrent_consumers_have_one_winner(self, store: Any) -> None:
         """Of 50 concurrent consumers, exactly one gets the request."""

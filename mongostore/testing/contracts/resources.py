@@ -100,6 +100,24 @@ class ResourceStoreContract:
             assert type(found) is type(each)
             assert found.model_dump() == each.model_dump()
 
+    async def test_a_resource_is_whole_however_it_is_found(self, store: Any) -> None:
+        """By scope, for a request, and among all, resources have every property, as they have by name."""
+        identity_resource, api_scope = a_filled_identity_resource("profile"), a_filled_api_scope("read")
+        api_resource = a_filled_api_resource("orders", scopes={"read", "write"})
+        await store.resources.save_identity_resource(identity_resource)
+        await store.resources.save_api_scope(api_scope)
+        await store.resources.save_api_resource(api_resource)
+        (found,) = await store.resources.find_api_resources_by_scope_name(["read"])
+        assert found.model_dump() == api_resource.model_dump()
+        everything = Resources(
+            identity_resources=[identity_resource], api_resources=[api_resource], api_scopes=[api_scope]
+        )
+        for all_three in (
+            await store.resources.get_all_resources(),
+            await store.resources.find_resources_by_scope(["profile", "read", "write"]),
+        ):
+            assert all_three.model_dump() == everything.model_dump()
+
     @every_kind
     async def test_only_what_was_asked_for_is_found(self, store: Any, kind: str) -> None:
         """Unknown names find nothing, duplicates find once, and any iterable of names will do."""

@@ -1,10 +1,8 @@
-"""What the session service does on every backend.
+"""What the session service does with sessions that are alive, on every backend.
 
 Subclass with a fixture `store`: an open, empty store that was made with `clock=FakeClock()`.
 """
 
-import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,11 +19,7 @@ from mongostore.models import (
 )
 from mongostore.testing.factories import a_client, a_grant, a_session, a_ticket
 
-MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
-SOON = timedelta(milliseconds=5)
-# Real time: `run` sleeps by the machine's clock. Only a failure waits this long.
-PATIENCE_SECONDS = 10
 
 TOKENS = {"refresh_token", "reference_token", "authorization_code", "ciba"}
 CONSENT = "user_consent"
@@ -136,7 +130,7 @@ class SessionServiceContract:
     async def test_end_tells_only_who_is_meant(
         self, store: Any, context: dict[str, Any], expected: set[tuple[str, ...]]
     ) -> None:
-        """The clients given, of those in the session; nobody without the flag."""
+        """The clients given, of those in the session; nobody without the flag. Nobody else hears of it later."""
         await store.tickets.store(a_ticket(client_ids=["web", "shop"]))
         await store.tickets.store(a_ticket(session_id="s2", client_ids=["shop"]))
         told = set()
@@ -146,6 +140,10 @@ class SessionServiceContract:
 
         assert await store.sessions.end(RemoveSessionsContext(subject_id="alice", **context), on_logout=tell) == 2
         assert told == expected
+        store.clock.advance(2 * HOUR)
+        seen: list[ServerSideSession] = []
+        assert await store.sessions.process_expired(seen.append) == 0
+        assert seen == []
 
     async def test_a_logout_that_could_not_be_told_is_told_later(self, store: Any) -> None:
         """When telling fails, the user is signed out all the same, and expiry tells the clients."""
@@ -161,6 +159,17 @@ class SessionServiceContract:
         told: list[ServerSideSession] = []
         assert await store.sessions.process_expired(told.append) == 1
         assert [session.session_id for session in told] == ["s1"]
+
+    async def test_a_session_that_ends_while_its_clients_are_told_is_not_counted(self, store: Any) -> None:
+        """When telling fails and the session is gone by then, nothing is left to end or to process."""
+        key = await store.tickets.store(a_ticket())
+
+        async def sign_out_and_fail(_: UserSession) -> None:
+            await store.tickets.remove(key)
+            raise ConnectionError
+
+        assert await store.sessions.end(RemoveSessionsContext(subject_id="alice"), on_logout=sign_out_and_fail) == 0
+        assert await store.sessions.process_expired(lambda _: None) == 0
 
     async def test_end_needs_a_context_that_names_somebody(self, store: Any) -> None:
         """Everybody is never meant by accident."""
@@ -183,6 +192,19 @@ class SessionServiceContract:
         assert await store.sessions.validate_session("bob", "s1", client) is False
         store.clock.advance(timedelta(milliseconds=1))
         assert await store.sessions.validate_session("alice", "s1", client) is False
+
+    async def test_the_use_of_a_token_prolongs_the_sign_in(self, store: Any) -> None:
+        """The session that it slides, and no other, is told by its ticket to be renewed now, and to expire later."""
+        client = a_client(coordinate_lifetime_with_user_session=True)
+        start = store.clock.now()
+        ticket = a_ticket(issued=start, expires=start + HOUR)
+        other = a_ticket(session_id="s2", issued=start, expires=start + HOUR)
+        key, other_key = await store.tickets.store(ticket), await store.tickets.store(other)
+        store.clock.advance(HOUR / 2)
+        assert await store.sessions.validate_session("alice", "s1", client) is True
+        now = store.clock.now()
+        assert await store.tickets.retrieve(key) == ticket.model_copy(update={"issued": now, "expires": now + HOUR})
+        assert await store.tickets.retrieve(other_key) == other
 
     @pytest.mark.parametrize("flag", [False, None])
     async def test_other_clients_tokens_have_their_own_lifetime(self, store: Any, flag: bool | None) -> None:
@@ -230,149 +252,3 @@ class SessionServiceContract:
     async def _left(self, store: Any, subject_id: str) -> set[str]:
         grants = await store.persisted_grants.get_all(PersistedGrantFilter(subject_id=subject_id))
         return {grant.key for grant in grants}
-
-
-class SessionExpiryContract:
-    """Processing expired sessions, at least once each."""
-
-    async def test_expired_sessions_are_processed_and_forgotten(self, store: Any) -> None:
-        """The callback gets each of a batch once, the longest expired first, and then they are gone."""
-        await self._store_expired(store, 5)
-        seen: list[ServerSideSession] = []
-
-        async def process(session: ServerSideSession) -> None:
-            seen.append(session)
-
-        assert await store.sessions.process_expired(process, count=3) == 3
-        assert await store.sessions.process_expired(process, count=3) == 2
-        assert await store.sessions.process_expired(process, count=3) == 0
-        assert [session.key for session in seen] == [f"k{number}" for number in range(5)]
-        store.clock.advance(HOUR)
-        assert await store.sessions.process_expired(process) == 0
-
-    async def test_a_failing_session_holds_up_no_other(self, store: Any) -> None:
-        """When the callback raises for one session, the others are processed, and that one comes after its lease."""
-        await self._store_expired(store, 3)
-        seen: list[str] = []
-        broken = True
-
-        async def process(session: ServerSideSession) -> None:
-            seen.append(session.key)
-            if session.key == "k0" and broken:
-                raise ConnectionError
-
-        assert await store.sessions.process_expired(process, lease=MINUTE) == 2
-        assert await store.sessions.process_expired(process, lease=MINUTE) == 0
-        store.clock.advance(MINUTE)
-        assert await store.sessions.process_expired(process, lease=MINUTE) == 0
-        broken = False
-        store.clock.advance(MINUTE)
-        assert await store.sessions.process_expired(process, lease=MINUTE) == 1
-        assert seen == ["k0", "k1", "k2", "k0", "k0"]
-
-    async def test_who_dies_loses_nothing(self, store: Any) -> None:
-        """A session whose processing is cancelled in the middle comes again."""
-        await self._store_expired(store, 2)
-        reached = asyncio.Event()
-
-        async def hang(_: ServerSideSession) -> None:
-            reached.set()
-            await asyncio.Event().wait()
-
-        task = asyncio.create_task(store.sessions.process_expired(hang))
-        await asyncio.wait_for(reached.wait(), PATIENCE_SECONDS)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        seen: list[ServerSideSession] = []
-        assert await store.sessions.process_expired(seen.append) == 0
-        store.clock.advance(MINUTE)
-        assert await store.sessions.process_expired(seen.append) == 2
-        assert {session.key for session in seen} == {"k0", "k1"}
-
-    async def test_tokens_that_follow_the_session_go_with_it(self, store: Any) -> None:
-        """At expiry, the tokens of coordinated clients are revoked; those of others have their own lifetime."""
-        await store.clients.save_client(a_client("web", coordinate_lifetime_with_user_session=True))
-        await store.clients.save_client(a_client("shop"))
-        expires = store.clock.now() + MINUTE
-        await store.tickets.store(a_ticket(expires=expires, client_ids=["web", "shop"]))
-        await store.persisted_grants.store(a_grant("web", client_id="web"))
-        await store.persisted_grants.store(a_grant("shop", client_id="shop"))
-        store.clock.advance(MINUTE)
-        assert await store.sessions.process_expired(lambda _: None) == 1
-        assert await store.persisted_grants.get("web") is None
-        assert await store.persisted_grants.get("shop") is not None
-
-    async def test_run_processes_everything_until_cancelled(self, store: Any) -> None:
-        """It works through all batches at once, looks again every interval, and stops when cancelled."""
-        await self._store_expired(store, 25)
-        seen: list[ServerSideSession] = []
-        async with self._running(store, seen.append):
-            await self._until(lambda: len(seen) == 25)
-            await store.server_side_sessions.create_session(a_session("late", expires=store.clock.now()))
-            await self._until(lambda: len(seen) == 26)
-        assert len({session.key for session in seen}) == 26
-        await store.server_side_sessions.create_session(a_session("later", expires=store.clock.now()))
-        await asyncio.sleep(0.05)
-        assert len(seen) == 26
-
-    async def test_two_runs_process_each_session_once(self, store: Any) -> None:
-        """Two at once share the work: nothing is processed twice while nobody dies."""
-        await self._store_expired(store, 30)
-        seen: list[ServerSideSession] = []
-        async with self._running(store, seen.append), self._running(store, seen.append):
-            await self._until(lambda: len(seen) >= 30)
-            await asyncio.sleep(0.05)
-        assert sorted(session.key for session in seen) == sorted(f"k{number}" for number in range(30))
-
-    async def test_run_survives_a_failing_callback(self, store: Any) -> None:
-        """A callback that raises stops neither the run nor the other sessions."""
-        await self._store_expired(store, 12)
-        seen: list[str] = []
-
-        def process(session: ServerSideSession) -> None:
-            seen.append(session.key)
-            if session.key == "k3" and seen.count("k3") == 1:
-                raise ValueError("not now")
-
-        async with self._running(store, process):
-            await self._until(lambda: len(seen) == 12)
-            store.clock.advance(MINUTE)
-            await self._until(lambda: seen.count("k3") == 2)
-        assert len(seen) == 13
-
-    async def test_an_interval_is_positive(self, store: Any) -> None:
-        """A run that never pauses is refused."""
-        with pytest.raises(ValueError, match="interval"):
-            await store.sessions.run(print, interval=timedelta(0))
-
-    async def _store_expired(self, store: Any, count: int) -> None:
-        now = store.clock.now()
-        for number in range(count):
-            expires = now + HOUR + timedelta(milliseconds=number)
-            await store.server_side_sessions.create_session(a_session(f"k{number}", expires=expires))
-        store.clock.advance(HOUR + timedelta(milliseconds=count))
-
-    def _running(self, store: Any, callback: Callable[[ServerSideSession], Any]) -> "_Run":
-        return _Run(store, callback)
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():  # noqa: ASYNC110 - the condition is about what callbacks have seen
-                await asyncio.sleep(SOON.total_seconds())
-
-
-class _Run:
-    """`sessions.run` as long as the block lasts."""
-
-    def __init__(self, store: Any, callback: Callable[[ServerSideSession], Any]) -> None:
-        self._store = store
-        self._callback = callback
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.create_task(self._store.sessions.run(self._callback, interval=SOON))
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task], timeout=PATIENCE_SECONDS)
-        assert self._task.cancelled()

@@ -80,6 +80,21 @@ class SigningKeyStoreContract:
         assert await store.signing_keys.delete_key("b") is False
         assert [key.id for key in await store.signing_keys.load_keys()] == ["a", "c"]
 
+    async def test_one_of_many_deleters_finds_the_key(self, store: Any) -> None:
+        """Of concurrent deleters of one key, one is told that there was one."""
+        await store.signing_keys.store_key(a_serialized_key("k"))
+        deleted = await asyncio.gather(*(store.signing_keys.delete_key("k") for _ in range(STORERS)))
+        assert sorted(deleted) == [False] * (STORERS - 1) + [True]
+
+    async def test_another_tenant_s_key_of_the_id_stays(self, store: Any) -> None:
+        """Two tenants may have keys of one id; each loads and deletes its own."""
+        ours, theirs = store.signing_keys, store.for_tenant("acme").signing_keys
+        for keys, data in ((ours, "ours"), (theirs, "theirs")):
+            await keys.store_key(a_serialized_key("k", data=data))
+        assert await ours.delete_key("k") is True
+        assert await ours.load_keys() == []
+        assert [key.data for key in await theirs.load_keys()] == ["theirs"]
+
     async def test_a_deleted_id_can_be_stored_again(self, store: Any) -> None:
         """A key that was deleted by mistake is put back from a backup."""
         for key_id in ("a", "b"):
@@ -124,6 +139,9 @@ class SigningKeyStoreContract:
         """Wrong types are TypeErrors."""
         with pytest.raises(TypeError, match="SerializedKey"):
             await store.signing_keys.store_key(a_grant())
+        with pytest.raises(TypeError, match="SerializedKey"):
+            await store.signing_keys.add(a_grant(), after=0)
+        assert await store.signing_keys.load_keys() == []
 
     async def test_a_key_is_added_only_to_the_keys_that_were_seen(self, store: Any) -> None:
         """Of concurrent additions after one generation, one succeeds; the others have not seen that one."""

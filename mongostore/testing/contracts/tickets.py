@@ -4,12 +4,14 @@ Subclass with a fixture `store`: an open, empty store that was made with `clock=
 """
 
 import asyncio
+import logging
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from mongostore.models import PersistedGrantFilter, PersistedGrantType, Principal, SessionFilter
+from mongostore.models import Claim, PersistedGrantFilter, PersistedGrantType, Principal, SessionFilter
+from mongostore.models.principal import STRING_VALUE_TYPE
 from mongostore.testing.factories import a_grant, a_session, a_ticket
 
 HOUR = timedelta(hours=1)
@@ -31,6 +33,31 @@ class TicketContract:
         assert (session.subject_id, session.session_id, session.scheme) == ("alice", "s1", "cookie")
         assert (session.created, session.renewed, session.expires) == (ticket.issued, ticket.issued, ticket.expires)
         assert session.display_name is None
+
+    async def test_claims_come_back_with_type_and_issuer(self, store: Any) -> None:
+        """What another issuer said of the user is still that issuer's, after storing as after renewing; order is kept."""
+        claims = [
+            Claim("sub", "alice"),
+            Claim("email", "alice@corp.example", issuer="https://corp.example"),
+            Claim("email", "alice@home.example"),
+            Claim("age", "42", "http://www.w3.org/2001/XMLSchema#integer", "https://corp.example"),
+            Claim("sid", "s1"),
+        ]
+        ticket = a_ticket().model_copy(update={"principal": Principal(claims, "oidc")})
+        key = await store.tickets.store(ticket)
+        principal = (await store.tickets.retrieve(key)).principal
+        assert principal.authentication_type == "oidc"
+        said = [(claim.type, claim.value, claim.value_type, claim.issuer) for claim in principal.claims]
+        assert said == [
+            ("sub", "alice", STRING_VALUE_TYPE, None),
+            ("email", "alice@corp.example", STRING_VALUE_TYPE, "https://corp.example"),
+            ("email", "alice@home.example", STRING_VALUE_TYPE, None),
+            ("age", "42", "http://www.w3.org/2001/XMLSchema#integer", "https://corp.example"),
+            ("sid", "s1", STRING_VALUE_TYPE, None),
+        ]
+        renewed = ticket.model_copy(update={"principal": Principal(claims[::-1], "oidc")})
+        await store.tickets.renew(key, renewed)
+        assert (await store.tickets.retrieve(key)).principal.claims == claims[::-1]
 
     async def test_every_ticket_has_its_own_key(self, store: Any) -> None:
         """Two tickets, even equal ones, are two sessions."""
@@ -124,11 +151,16 @@ class TicketContract:
         assert await store.tickets.retrieve("k") in tickets
         assert len(await store.server_side_sessions.get_sessions(SessionFilter(subject_id="alice"))) == 1
 
-    async def test_a_foreign_ticket_signs_nobody_in(self, store: Any) -> None:
-        """A session whose ticket this service did not store gives none, and stays."""
+    async def test_a_foreign_ticket_signs_nobody_in(self, store: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """A session whose ticket this service did not store gives none, and stays; the log says so."""
         for ticket in ("opaque", b"\xff", '{"Scheme": 1}', "null"):
             await store.server_side_sessions.create_session(a_session("k", ticket=ticket))
-            assert await store.tickets.retrieve("k") is None
+            caplog.clear()
+            with caplog.at_level(logging.ERROR, "mongostore"):
+                assert await store.tickets.retrieve("unknown") is None
+                assert caplog.records == []
+                assert await store.tickets.retrieve("k") is None
+            assert "signed out" in caplog.text
             assert await store.server_side_sessions.delete_session("k") is True
 
     async def test_a_ticket_needs_subject_and_session(self, store: Any) -> None:
