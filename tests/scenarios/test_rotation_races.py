@@ -7,7 +7,7 @@ import pytest
 from mongostore.testing.factories import a_refresh_token
 
 TASKS = 15
-rounds_of_a_race = pytest.mark.parametrize("rounds", [50, pytest.param(200, marks=pytest.mark.slow)])
+rounds_of_a_race = pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.slow)])
 
 
 @rounds_of_a_race
