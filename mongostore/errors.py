@@ -3,11 +3,22 @@
 Wrong argument types and values are Python's own `TypeError` and `ValueError`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self, TypeVar
+
+Kind = TypeVar("Kind", bound="MongostoreError")
 
 
 class MongostoreError(Exception):
     """The root: catch it to catch everything that mongostore itself raises."""
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...], dict[str, object]]:
+        """Let an error pass from one process to another: the constructors take more than the message."""
+        return _remade, (type(self), *self.args), vars(self)
+
+
+def _remade(kind: type[Kind], *args: object) -> Kind:
+    return kind.__new__(kind, *args)
 
 
 class NotFound(MongostoreError):
