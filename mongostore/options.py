@@ -120,7 +120,8 @@ class StoreOptions:
             if not isinstance(value, timedelta):
                 raise TypeError(f"{name} must be a timedelta, not {type(value).__name__}")
             if value < timedelta(0) or (value == timedelta(0) and name not in may_be_zero):
-                raise ValueError(f"{name} must be positive, not {value}")
+                wanted = "not be negative" if name in may_be_zero else "be positive"
+                raise ValueError(f"{name} must {wanted}: it is {value}")
         if self.ttl_delay % timedelta(seconds=1) or self.ttl_delay > _LONGEST_TTL_DELAY:
             raise ValueError(f"ttl_delay must be whole seconds, at most {_LONGEST_TTL_DELAY}, not {self.ttl_delay}")
 

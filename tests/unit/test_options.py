@@ -194,3 +194,20 @@ def test_telemetry_and_hook_are_checked_at_the_door():
         StoreOptions(on_event="print")
     with pytest.raises(TypeError, match="telemetry must be True, False or a Telemetry, not str"):
         StoreOptions(telemetry="on")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "rule"),
+    [
+        ("operation_timeout", timedelta(0), "must be positive"),
+        ("message_lifetime", timedelta(seconds=-1), "must be positive"),
+        ("consumed_retention", timedelta(seconds=-1), "must not be negative"),
+        ("ttl_delay", timedelta(seconds=-1), "must not be negative"),
+    ],
+)
+def test_an_impossible_duration_is_told_what_is_possible(option, value, rule):
+    """Some may be nothing at all, some not; the message says which."""
+    with pytest.raises(ValueError, match=f"{option} {rule}"):
+        StoreOptions(**{option: value})
+    if rule == "must not be negative":
+        assert getattr(StoreOptions(**{option: timedelta(0)}), option) == timedelta(0)

@@ -11,6 +11,11 @@ class MasterKeyChain:
     """
 
     def __init__(self, current: MasterKey, *previous: MasterKey) -> None:
+        for key in (current, *previous):
+            if not isinstance(key, MasterKey):
+                raise TypeError(
+                    f"a master key has id, wrap and unwrap, see MasterKey; it is not a {type(key).__name__}"
+                )
         self._current = current
         self._by_id = {key.id: key for key in (current, *previous)}
         if len(self._by_id) != 1 + len(previous):

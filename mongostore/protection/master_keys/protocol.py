@@ -1,8 +1,9 @@
 """What a key ring asks of a master key, wherever that key lives: here, in a key management service, in an HSM."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class MasterKey(Protocol):
     """Wraps data keys. It is never stored in MongoDB; losing it loses everything that its data keys sealed.
 

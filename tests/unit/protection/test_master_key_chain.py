@@ -34,6 +34,16 @@ def test_same_key_twice_is_a_configuration_error():
         MasterKeyChain(key, LocalMasterKey.from_text(key.export()))
 
 
+@pytest.mark.parametrize("wrong", [None, "text", b"k" * 32, object()], ids=lambda each: type(each).__name__)
+def test_what_is_no_master_key_is_refused(wrong):
+    """A chain is made of master keys, and is one; the message does not show what else was given."""
+    key = LocalMasterKey.generate()
+    for keys in ((wrong,), (key, wrong)):
+        with pytest.raises(TypeError, match=f"not a {type(wrong).__name__}$"):
+            MasterKeyChain(*keys)
+    assert MasterKeyChain(MasterKeyChain(key)).id == key.id
+
+
 def test_repr_shows_ids_only():
     """Ids in order, current first."""
     current, old = LocalMasterKey.generate(), LocalMasterKey.generate()
