@@ -14,6 +14,7 @@ or the death of the owner in any way ends everything.
 import ctypes
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -30,6 +31,12 @@ OWNER_CHECK_SECONDS = 1.0
 def die_with_the_supervisor() -> None:
     """For between fork and exec: SIGKILL when the forking thread ends, which is the supervisor's only one."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def allow_all_open_files() -> None:
+    """Raise the limit of open files as far as the user may: MongoDB has one open for each collection and each index."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Supervisor:
@@ -100,6 +107,7 @@ def main(owner: int, parent_folder: str, prefix: str) -> None:
     # Ctrl-C is for the owner, which then ends this process by closing stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    allow_all_open_files()
     folder = tempfile.mkdtemp(prefix=prefix, dir=parent_folder)
     supervisor = Supervisor(Path(folder))
     try:

@@ -1,6 +1,7 @@
 """The MongoDB that tests start: it serves, it fails when told to, and it never outlives its owner."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pymongo import MongoClient
+from pymongo import IndexModel, MongoClient
 
 from mongostore.errors import ConfigurationError
 from mongostore.testing import EmbeddedMongo, FakeClock
@@ -137,6 +138,15 @@ def test_step_down_elects_another_member(trio: EmbeddedMongo) -> None:
 
 
 @needs_embedded_mongo
+def test_step_downs_may_follow_each_other(trio: EmbeddedMongo) -> None:
+    """Of three members, one takes over at each of four step-downs in a row, although those before have just stepped down."""
+    for _ in range(4):
+        before = trio.primary()
+        trio.step_down()
+        assert trio.primary() != before
+
+
+@needs_embedded_mongo
 def test_killed_primary_is_replaced_and_catches_up(trio: EmbeddedMongo) -> None:
     """Of three members, the two left elect a primary; the dead one comes back and gets what it missed."""
     with connect(trio) as connection:
@@ -167,6 +177,31 @@ def test_ttl_removes_within_seconds() -> None:
         connection.app.notes.create_index("purge_at", expireAfterSeconds=0)
         connection.app.notes.insert_one({"purge_at": datetime.now(UTC) - timedelta(seconds=1)})
         assert wait_until(lambda: connection.app.notes.find_one() is None, 10)
+
+
+@needs_embedded_mongo
+def test_the_server_may_open_as_many_files_as_its_user() -> None:
+    """A low soft limit of the process that starts it, such as the usual 1,024, is not the server's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))
+    try:
+        with EmbeddedMongo() as mongo, connect(mongo) as connection:
+            pid = connection.admin.command("serverStatus")["pid"]
+            assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@needs_embedded_mongo
+def test_files_that_nobody_uses_are_closed() -> None:
+    """Any number of databases may be made one after the other: the files of those before are closed within seconds."""
+    with EmbeddedMongo() as mongo, connect(mongo) as connection:
+        files = Path("/proc", str(connection.admin.command("serverStatus")["pid"]), "fd")
+        before = len(list(files.iterdir()))
+        for number in range(100):
+            connection.app[f"notes_{number}"].create_indexes([IndexModel(name) for name in "abcd"])
+        assert len(list(files.iterdir())) > before + 400
+        assert wait_until(lambda: len(list(files.iterdir())) < before + 300, 40)
 
 
 OWNER = """
