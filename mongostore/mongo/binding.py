@@ -26,6 +26,7 @@ class Binding:
         database_name: its name.
         prefix: of the collections' names.
         nouns: the fields of the collections that lie in this database.
+        record_call: what a command on one record, named by its `_id`, is made in: `call` for less.
         ttl_delay: how long the TTL leaves grants and device codes to who tells of their removal.
     """
 
@@ -43,6 +44,7 @@ class Binding:
         self.prefix = prefix
         self.nouns = tuple(nouns)
         self.ttl_delay = ttl_delay
+        self.record_call = connection.record_call
         self._client: object = None
         self._collections: dict[type[StoredFields], AsyncCollection[dict[str, Any]]] = {}
         self._preferred: dict[type[StoredFields], AsyncCollection[dict[str, Any]]] = {}
@@ -57,10 +59,6 @@ class Binding:
     def call(self, action: str) -> DriverCall:
         """What every call of the driver is made in."""
         return self.connection.call(action)
-
-    def record_call(self, action: str) -> DriverCall:
-        """What a command on one record, named by its `_id`, is made in: the same for less."""
-        return self.connection.record_call(action)
 
     def collection(self, fields: type[StoredFields]) -> AsyncCollection[dict[str, Any]]:
         """The driver's collection of a noun: the raw path, for operational records and for reads."""

@@ -41,7 +41,7 @@ class DriverCall:
 
     def __enter__(self) -> None:
         """Start the time."""
-        self._task = current_task()
+        self._task: asyncio.Task[object] = asyncio.current_task()  # type: ignore[assignment]  # whoever awaits is one
         self._cancellations = self._task.cancelling()
         self._timeout = pymongo.timeout(self._seconds)
         self._timeout.__enter__()
@@ -75,7 +75,7 @@ class RecordCall(DriverCall):
 
     def __enter__(self) -> None:
         """Start the time."""
-        self._task = current_task()
+        self._task: asyncio.Task[object] = asyncio.current_task()  # type: ignore[assignment]  # whoever awaits is one
         self._cancellations = self._task.cancelling()
         self._expirations = 0
         self._limit.begin(self)
@@ -102,18 +102,6 @@ class RecordCall(DriverCall):
         else:
             self._seconds = self._limit.seconds
             self._raise_ours(error)
-
-
-def current_task() -> asyncio.Task[object]:
-    """The task that calls the driver.
-
-    Raises:
-        RuntimeError: there is none.
-    """
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a store is used from a task of the event loop")
-    return task
 
 
 def _no_answer(action: str, seconds: float, hosts: str) -> StorageUnavailable:

@@ -14,7 +14,6 @@ from mongostore.models import PersistedGrant
 from mongostore.models.grants import check_grant
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
-from mongostore.mongo.documents.base import without_nulls
 from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_present
 from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.persisted_grants import BY_ID, live, take
@@ -87,10 +86,7 @@ class MongoGrantRecordStore:
     async def update(self, grant: PersistedGrant, *, completed: bool = False) -> bool:
         """See `GrantRecordStore.update`."""
         check_grant(grant)
-        columns = self._codec.columns(grant) | {"completed": completed or None}
-        change: dict[str, Any] = {"$set": without_nulls(columns) | {"payload": await self._codec.sealed_payload(grant)}}
-        if absent := [name for name, value in columns.items() if value is None]:
-            change["$unset"] = dict.fromkeys(absent, "")
+        change = await self._codec.change(grant, completed=completed)
         with self._binding.record_call("update a grant"):
             result = await self._grants.update_one(
                 live(self._codec.id(grant.key), self._clock.now())

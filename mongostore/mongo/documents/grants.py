@@ -16,7 +16,6 @@ from mongostore.mongo.documents.base import (
     index,
     natural_key,
     record_id,
-    without_nulls,
 )
 from mongostore.protection.context import Context
 from mongostore.protection.envelope import Sealed
@@ -70,17 +69,15 @@ class GrantFields(StoredFields):
     successor: Sealed | None = None
 
 
-# The fields of a grant that are stored as they are.
-_COLUMNS = (
-    "type",
+_MAY_BECOME_ABSENT = {
     "subject_id",
     "session_id",
-    "client_id",
     "description",
-    "creation_time",
     "expiration",
     "consumed_time",
-)
+    "purge_at",
+    "completed",
+}
 
 
 class GrantCodec:
@@ -114,32 +111,36 @@ class GrantCodec:
         completed: bool = False,
         pending_until: datetime | None = None,
     ) -> dict[str, Any]:
-        """What is stored for a grant, and for what only the typed stores know of it."""
-        document = without_nulls(self.columns(grant))
-        document["_id"] = self.id(grant.key)
-        document["tenant"] = self.tenant
-        document["payload"] = await self.sealed_payload(grant)
-        if family is not None:
-            document["family"] = family
-        if predecessor is not None:
-            document["predecessor"] = predecessor
-        if completed:
-            document["completed"] = True
-        if pending_until is not None:
-            document["pending"] = True
-            document["purge_at"] = pending_until
-        return document
+        """What is stored for a grant, and for what only the typed stores know of it; absent is what is None."""
+        document = {
+            "_id": self.id(grant.key),
+            "tenant": self.tenant,
+            "type": grant.type,
+            "client_id": grant.client_id,
+            "creation_time": grant.creation_time,
+            "payload": await self._protector.seal(pack(grant.data), self._context(grant.key, "payload")),
+        }
+        optional = (
+            ("subject_id", grant.subject_id),
+            ("session_id", grant.session_id),
+            ("description", grant.description),
+            ("expiration", grant.expiration),
+            ("consumed_time", grant.consumed_time),
+            # From when on the record serves nobody.
+            ("purge_at", pending_until or purge_time(grant.expiration, grant.consumed_time, self.consumed_retention)),
+            ("family", family),
+            ("predecessor", predecessor),
+            ("completed", completed or None),
+            ("pending", True if pending_until else None),
+        )
+        return document | {name: value for name, value in optional if value is not None}
 
-    def columns(self, grant: PersistedGrant) -> dict[str, Any]:
-        """The fields in clear that come from the grant itself and may change with it."""
-        columns = {name: getattr(grant, name) for name in _COLUMNS}
-        # From when on the record serves nobody.
-        columns["purge_at"] = purge_time(columns["expiration"], columns["consumed_time"], self.consumed_retention)
-        return columns
-
-    async def sealed_payload(self, grant: PersistedGrant) -> Sealed:
-        """The grant's data, sealed to its record."""
-        return await self._protector.seal(pack(grant.data), self._context(grant.key, "payload"))
+    async def change(self, grant: PersistedGrant, *, completed: bool) -> dict[str, Any]:
+        """The update that makes a stored grant say what this one says; its family and its place in it stay."""
+        document = await self.document(grant, completed=completed)
+        del document["_id"], document["tenant"]
+        absent = dict.fromkeys(_MAY_BECOME_ABSENT - document.keys(), "")
+        return {"$set": document, "$unset": absent} if absent else {"$set": document}
 
     async def sealed_successor(self, key: str, handle: str) -> Sealed:
         """A successor's handle, sealed to its predecessor's record."""
