@@ -26,7 +26,6 @@ class Binding:
         database_name: its name.
         prefix: of the collections' names.
         nouns: the fields of the collections that lie in this database.
-        record_call: what a command on one record, named by its `_id`, is made in: `call` for less.
         ttl_delay: how long the TTL leaves grants and device codes to who tells of their removal.
     """
 
@@ -44,7 +43,6 @@ class Binding:
         self.prefix = prefix
         self.nouns = tuple(nouns)
         self.ttl_delay = ttl_delay
-        self.record_call = connection.record_call
         self._client: object = None
         self._collections: dict[type[StoredFields], AsyncCollection[dict[str, Any]]] = {}
         self._preferred: dict[type[StoredFields], AsyncCollection[dict[str, Any]]] = {}

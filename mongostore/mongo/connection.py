@@ -11,9 +11,8 @@ from pymongo.driver_info import DriverInfo
 from pymongo.errors import PyMongoError
 
 from mongostore.errors import ConfigurationError
-from mongostore.mongo.driver_errors import DriverCall, RecordCall
+from mongostore.mongo.driver_errors import DriverCall
 from mongostore.mongo.motor_bridge import bridged, is_motor_client
-from mongostore.mongo.time_limits import TimeLimit
 
 _CODEC_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
 # A grant that was acknowledged must survive the loss of the primary: majority, on disk.
@@ -41,7 +40,6 @@ class Connection:
         self._uri = source if isinstance(source, str) else None
         self._client: AsyncMongoClient[dict[str, Any]] | None = None
         self._operation_timeout = operation_timeout
-        self._record_limit = TimeLimit(operation_timeout.total_seconds())
         self._server_selection_timeout = server_selection_timeout
         if is_motor_client(source):
             self._client = bridged(source)
@@ -97,10 +95,6 @@ class Connection:
     def call(self, action: str, limit: timedelta | None = None) -> DriverCall:
         """What every call of the driver is made in: `with connection.call("read a grant"): …`."""
         return DriverCall(action, (limit or self._operation_timeout).total_seconds(), self._hosts)
-
-    def record_call(self, action: str) -> DriverCall:
-        """What a command on one record, named by its `_id`, is made in: `with connection.record_call(…): …`."""
-        return RecordCall(action, self._record_limit, self._hosts)
 
     def _client_of(self, uri: str) -> AsyncMongoClient[dict[str, Any]]:
         try:

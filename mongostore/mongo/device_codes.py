@@ -36,7 +36,7 @@ class MongoDeviceFlowStore:
         document = await self._codec.document(device_code, user_code, data)
         await self._require_unique_user_codes()
         now = self._clock.now()
-        with self._binding.record_call("store a device authorization"):
+        with self._binding.call("store a device authorization"):
             try:
                 await insert_over_expired(self._codes, document, now)
             except DuplicateKeyError:
@@ -69,13 +69,13 @@ class MongoDeviceFlowStore:
         payload = payload_of(data, DeviceCode)
         query = await self._codec.user_code(user_code)
         if query is not None:
-            with self._binding.record_call("find a device authorization"):
+            with self._binding.call("find a device authorization"):
                 found = await self._codes.find_one(query, {"_id": 1})
             if found is not None:
                 sealed = await self._codec.sealed(payload, found["_id"])
                 change = {"$set": {"is_authorized": data.is_authorized, "payload": sealed}}
                 condition = present(found["_id"], self._clock.now()) | {"user_code": query["user_code"]}
-                with self._binding.record_call("update a device authorization"):
+                with self._binding.call("update a device authorization"):
                     updated = await self._codes.update_one(condition, change, hint=BY_ID)
                 if updated.matched_count == 1:
                     return
@@ -86,7 +86,7 @@ class MongoDeviceFlowStore:
         stored_id = self._codec.id_of(device_code)
         if stored_id is None:
             return False
-        with self._binding.record_call("remove a device authorization"):
+        with self._binding.call("remove a device authorization"):
             return (await self._codes.delete_one({"_id": stored_id})).deleted_count == 1
 
     async def consume_by_device_code(self, device_code: str) -> DeviceCode | None:
@@ -95,7 +95,7 @@ class MongoDeviceFlowStore:
         if stored_id is None:
             return None
         now = self._clock.now()
-        with self._binding.record_call("consume a device authorization"):
+        with self._binding.call("consume a device authorization"):
             condition = present(stored_id, now) | {"is_authorized": True}
             found = await take(self._codes, condition, now, self._consumed_retention)
         return await self._codec.value(found) if found else None
@@ -107,7 +107,7 @@ class MongoDeviceFlowStore:
         if stored_id is None:
             return True
         now = self._clock.now()
-        with self._binding.record_call("register a poll"):
+        with self._binding.call("register a poll"):
             before = await self._codes.find_one_and_update(
                 present(stored_id, now),
                 {"$set": {"last_poll": now}},
@@ -118,7 +118,7 @@ class MongoDeviceFlowStore:
         return before is None or "last_poll" not in before or now - before["last_poll"] >= interval
 
     async def _read(self, query: dict[str, Any]) -> DeviceCode | None:
-        with self._binding.record_call("find a device authorization"):
+        with self._binding.call("find a device authorization"):
             found = await self._codes.find_one(query)
         return await self._codec.value(found) if found and is_present(found, self._clock.now()) else None
 

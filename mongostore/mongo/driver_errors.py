@@ -19,14 +19,15 @@ from pymongo.errors import (
 )
 
 from mongostore.errors import ConfigurationError, MongostoreError, StorageUnavailable
-from mongostore.mongo.time_limits import TimeLimit
 
 _UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = 18
 
 
 class DriverCall:
-    """Around one call of the driver: limits its time, the server's included, and turns its errors into ours.
+    """Around one call of the driver: limits its time and turns its errors into ours.
+
+    The limit is the driver's own: cancelled from outside while it waits for a server, it can lose its topology's lock.
 
     Duplicate keys pass through as they are: the stores know what they mean.
     """
@@ -51,64 +52,12 @@ class DriverCall:
     ) -> None:
         """Stop the time; raise our error for the driver's."""
         self._timeout.__exit__(kind, error, trace)
-        if error is not None:
-            self._raise_ours(error)
-        elif self._task.cancelling() > self._cancellations:
-            # The driver can take a cancellation for its own and go on; who cancelled the task would wait for ever.
-            raise asyncio.CancelledError
-
-    def _raise_ours(self, error: BaseException) -> None:
-        if isinstance(error, (PyMongoError, BSONError)) and not isinstance(error, DuplicateKeyError):
-            raise _translated(error, self._action, self._seconds, self._hosts()) from error
-
-
-class RecordCall(DriverCall):
-    """The same around a command on one record, which the server does at once: only the wait for it is limited."""
-
-    __slots__ = ("_expirations", "_limit")
-
-    def __init__(self, action: str, limit: TimeLimit, hosts: Callable[[], str]) -> None:
-        """Args: the action ("read a grant"), what limits its time, and what names the servers for a message."""
-        self._action = action
-        self._limit = limit
-        self._hosts = hosts
-
-    def __enter__(self) -> None:
-        """Start the time."""
-        self._task: asyncio.Task[object] = asyncio.current_task()  # type: ignore[assignment]  # whoever awaits is one
-        self._cancellations = self._task.cancelling()
-        self._expirations = 0
-        self._limit.begin(self)
-
-    def expire(self) -> None:
-        """End the call: the driver closes the connection that it waits at."""
-        self._expirations += 1
-        self._task.cancel()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop the time; raise our error for the driver's."""
-        self._limit.end(self)
-        task = self._task
-        for _ in range(self._expirations):
-            task.uncancel()
-        is_cancelled = task.cancelling() > self._cancellations
         if error is None:
-            if is_cancelled:
-                raise asyncio.CancelledError  # As in `DriverCall`.
-        elif self._expirations and not is_cancelled and isinstance(error, asyncio.CancelledError):
-            raise _no_answer(self._action, self._limit.seconds, self._hosts()) from error
-        else:
-            self._seconds = self._limit.seconds
-            self._raise_ours(error)
-
-
-def _no_answer(action: str, seconds: float, hosts: str) -> StorageUnavailable:
-    return StorageUnavailable(
-        f"could not {action}: MongoDB at {hosts} gave no answer within {seconds:g} s. "
-        "Check that it runs, can be reached from here and has a primary"
-    )
+            # The driver can take a cancellation for its own and go on; who cancelled the task would wait for ever.
+            if self._task.cancelling() > self._cancellations:
+                raise asyncio.CancelledError
+        elif isinstance(error, (PyMongoError, BSONError)) and not isinstance(error, DuplicateKeyError):
+            raise _translated(error, self._action, self._seconds, self._hosts()) from error
 
 
 def _translated(error: Exception, action: str, seconds: float, hosts: str) -> MongostoreError:
@@ -128,7 +77,10 @@ def _translated(error: Exception, action: str, seconds: float, hosts: str) -> Mo
             "Check the replica set's members, then try again"
         )
     if isinstance(error, ConnectionFailure | ExecutionTimeout) or (isinstance(error, PyMongoError) and error.timeout):
-        return _no_answer(action, seconds, hosts)
+        return StorageUnavailable(
+            f"could not {action}: MongoDB at {hosts} gave no answer within {seconds:g} s. "
+            "Check that it runs, can be reached from here and has a primary"
+        )
     if isinstance(error, OperationFailure):
         return _refusal(error, action, hosts)
     if isinstance(error, DocumentTooLarge):

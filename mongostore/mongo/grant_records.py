@@ -36,7 +36,7 @@ class MongoGrantRecordStore:
         """See `GrantRecordStore.insert`."""
         check_grant(record.grant)
         document = await self._document(record, pending_until)
-        with self._binding.record_call("add a grant"):
+        with self._binding.call("add a grant"):
             try:
                 await self._grants.insert_one(document)
             except DuplicateKeyError as error:
@@ -52,7 +52,7 @@ class MongoGrantRecordStore:
         document = await self._document(record)
         stored_id = document.pop("_id")
         closed_id = self._codec.closed_family_id(record.family or "")
-        with self._binding.record_call("add a grant to a family"):
+        with self._binding.call("add a grant to a family"):
             result = await self._grants.bulk_write(
                 [
                     UpdateOne({"_id": stored_id}, {"$setOnInsert": document}, upsert=True),
@@ -68,7 +68,7 @@ class MongoGrantRecordStore:
     async def close_family(self, family: str) -> None:
         """See `GrantRecordStore.close_family`."""
         mark = await self._codec.closed_family(family, self._clock.now() + CLOSED_FAMILY_KEPT)
-        with self._binding.record_call("close a family"), contextlib.suppress(DuplicateKeyError):
+        with self._binding.call("close a family"), contextlib.suppress(DuplicateKeyError):
             # A duplicate is that of somebody who closes it at the same moment.
             await self._grants.update_one({"_id": self._codec.closed_family_id(family)}, {"$set": mark}, upsert=True)
 
@@ -87,7 +87,7 @@ class MongoGrantRecordStore:
         """See `GrantRecordStore.update`."""
         check_grant(grant)
         change = await self._codec.change(grant, completed=completed)
-        with self._binding.record_call("update a grant"):
+        with self._binding.call("update a grant"):
             result = await self._grants.update_one(
                 live(self._codec.id(grant.key), self._clock.now())
                 | {"pending": None, "type": grant.type, "client_id": grant.client_id},
@@ -100,7 +100,7 @@ class MongoGrantRecordStore:
         """See `GrantRecordStore.succeed`."""
         now = self._clock.now()
         sealed = await self._codec.sealed_successor(key, successor_handle)
-        with self._binding.record_call("rotate a grant"):
+        with self._binding.call("rotate a grant"):
             result = await self._grants.update_one(
                 live(self._codec.id(key), now) | {"pending": None},
                 {"$set": {"consumed_time": now, "successor_key": successor_key, "successor": sealed}},
@@ -110,7 +110,7 @@ class MongoGrantRecordStore:
 
     async def make_live(self, key: str) -> bool:
         """See `GrantRecordStore.make_live`."""
-        with self._binding.record_call("rotate a grant"):
+        with self._binding.call("rotate a grant"):
             result = await self._grants.update_one(
                 live(self._codec.id(key), self._clock.now()),
                 [{"$set": {"pending": "$$REMOVE", "purge_at": {"$ifNull": ["$expiration", "$$REMOVE"]}}}],
@@ -120,7 +120,7 @@ class MongoGrantRecordStore:
 
     async def discard_pending(self, key: str) -> None:
         """See `GrantRecordStore.discard_pending`."""
-        with self._binding.record_call("discard a pending grant"):
+        with self._binding.call("discard a pending grant"):
             await self._grants.delete_one({"_id": self._codec.id(key), "pending": True}, hint=BY_ID)
 
     async def remove_family(self, family: str) -> int:

@@ -41,7 +41,7 @@ class MongoIdentityProviderStore:
         """See `IdentityProviderStore.get_by_scheme`."""
         if not is_identifier(scheme):
             return None
-        with self._binding.record_call("find an identity provider"):
+        with self._binding.call("find an identity provider"):
             found = await self._providers.find_one({"_id": record_id(self._tenant, scheme)})
         return None if found is None else await self._codec.provider(found)
 

@@ -24,7 +24,7 @@ async def find_by_id(
         codec_options=collection.codec_options,
         read_preference=collection.read_preference,
     )
-    with binding.record_call(action):
+    with binding.call(action):
         try:
             reply = await send()
         except AutoReconnect:

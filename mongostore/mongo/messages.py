@@ -28,7 +28,7 @@ class MongoMessageStore:
         """See `MessageStore.write`."""
         message_id = new_message_id()
         document = await self._codec.document(message_id, message, self._clock.now() + self._lifetime)
-        with self._binding.record_call("write a message"):
+        with self._binding.call("write a message"):
             await self._messages.insert_one(document)
         return message_id
 
@@ -44,7 +44,7 @@ class MongoMessageStore:
         """See `MessageStore.delete`."""
         stored_id = self._codec.id_of(id)
         if stored_id is not None:
-            with self._binding.record_call("delete a message"):
+            with self._binding.call("delete a message"):
                 await self._messages.delete_one({"_id": stored_id})
 
     @property

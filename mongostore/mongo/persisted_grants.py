@@ -38,7 +38,7 @@ class MongoPersistedGrantStore:
         """See `PersistedGrantStore.store`."""
         check_grant(grant)
         document = await self._codec.document(grant)
-        with self._binding.record_call("store a grant"):
+        with self._binding.call("store a grant"):
             try:
                 await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True)
             except DuplicateKeyError:
@@ -82,7 +82,7 @@ class MongoPersistedGrantStore:
         """See `PersistedGrantStore.remove`."""
         if not is_identifier(key):
             return False
-        with self._binding.record_call("remove a grant"):
+        with self._binding.call("remove a grant"):
             return (await self._grants.delete_one({"_id": self._codec.id(key)})).deleted_count == 1
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
@@ -113,7 +113,7 @@ async def take(
     if not is_identifier(key):
         return None
     now = clock.now()
-    with binding.record_call("consume a grant"):
+    with binding.call("consume a grant"):
         found = await binding.collection(GrantFields).find_one_and_update(
             live(codec.id(key), now) | {"pending": None} | ({"completed": True} if completed else {}),
             {"$set": {"consumed_time": now}, "$min": {"purge_at": now + codec.consumed_retention}},

@@ -30,7 +30,7 @@ class MongoPushedAuthorizationRequestStore:
     async def store(self, par: PushedAuthorizationRequest) -> None:
         """See `PushedAuthorizationRequestStore.store`."""
         document = await self._codec.document(par)
-        with self._binding.record_call("store a pushed authorization request"):
+        with self._binding.call("store a pushed authorization request"):
             try:
                 await insert_over_expired(self._requests, document, self._clock.now())
             except DuplicateKeyError as error:
@@ -52,7 +52,7 @@ class MongoPushedAuthorizationRequestStore:
         if stored_id is None:
             return None
         now = self._clock.now()
-        with self._binding.record_call("consume a pushed authorization request"):
+        with self._binding.call("consume a pushed authorization request"):
             found = await take(self._requests, present(stored_id, now), now, self._consumed_retention)
         return await self._codec.value(found) if found else None
 

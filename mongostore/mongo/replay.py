@@ -35,7 +35,7 @@ class MongoReplayCache:
             "tenant": self._tenant,
             "purge_at": remembered_until(expires_at, now),
         }
-        with self._binding.record_call("remember a handle"):
+        with self._binding.call("remember a handle"):
             try:
                 await insert_over_expired(self._handles, document, now)
             except DuplicateKeyError:

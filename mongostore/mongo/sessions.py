@@ -73,7 +73,7 @@ class MongoServerSideSessionStore:
         # A claim can be on a live session where the claimer's clock is ahead; it ends when the session goes on.
         absent = [name for name, value in columns.items() if value is None]
         change["$unset"] = dict.fromkeys([*absent, "claim"], "")
-        with self._binding.record_call("update a session"):
+        with self._binding.call("update a session"):
             result = await self._sessions.update_one(self._live(session.key), change, hint=BY_ID)
         if result.matched_count == 0:
             raise NotFound("there is no session with this key, or it has expired; create a new one")
@@ -82,7 +82,7 @@ class MongoServerSideSessionStore:
         """See `ServerSideSessionStore.delete_session`."""
         if not is_identifier(key):
             return False
-        with self._binding.record_call("delete a session"):
+        with self._binding.call("delete a session"):
             return (await self._sessions.delete_one(self._live(key), hint=BY_ID)).deleted_count == 1
 
     async def get_sessions(self, filter: SessionFilter) -> list[ServerSideSession]:  # noqa: A002 - the reference's name
@@ -108,7 +108,7 @@ class MongoServerSideSessionStore:
         """See `ServerSideSessionStore.slide_session`."""
         if not is_identifier(key):
             return None
-        with self._binding.record_call("slide a session"):
+        with self._binding.call("slide a session"):
             found = await self._sessions.find_one_and_update(
                 self._live(key), self._slide(), return_document=ReturnDocument.AFTER, hint=BY_ID
             )

@@ -154,19 +154,8 @@ async def test_an_operation_is_these_commands(database_name, prepare, open_store
     for operation, commands in sent.items():
         for command in commands:
             assert command[next(iter(command))] == "grants"
-            if _is_of_one_record(command):
-                assert "maxTimeMS" not in command
-            else:
-                assert 0 < command["maxTimeMS"] <= 5_000
+            assert 0 < command["maxTimeMS"] <= 5_000
             _check_guarantees(command, many=len(commands) > 1 or operation.endswith(", none"))
-
-
-def _is_of_one_record(command: dict[str, Any]) -> bool:
-    """Named by its `_id`, or inserted: done at once, so that only the wait for the server is limited."""
-    name = next(iter(command))
-    if name in ("update", "delete"):
-        return "_id" in command[name + "s"][0]["q"]
-    return name == "insert" or "_id" in command.get("filter", command.get("query", {}))
 
 
 def _shape(command: dict[str, Any]) -> tuple[str, Any]:
