@@ -105,6 +105,7 @@ _STORED_TYPES: tuple[tuple[str, frozenset[type]], ...] = (
     ("consumed_time", _INSTANT_OR_ABSENT),
     ("data", frozenset({str, bytes})),
 )
+_set = object.__setattr__
 _ALL_FIELDS = {name for name, _ in _STORED_TYPES}
 # The types of all fields in their order, as they were found good: a few dozen at the most.
 _known_shapes: set[tuple[type, ...]] = set()
@@ -130,10 +131,10 @@ def stored_grant(fields: dict[str, Any]) -> PersistedGrant:
         _known_shapes.add(shape)
     grant = PersistedGrant.__new__(PersistedGrant)
     # What `model_construct` does, without its search for aliases and defaults.
-    object.__setattr__(grant, "__dict__", fields)
-    object.__setattr__(grant, "__pydantic_fields_set__", _ALL_FIELDS.copy())
-    object.__setattr__(grant, "__pydantic_extra__", None)
-    object.__setattr__(grant, "__pydantic_private__", None)
+    _set(grant, "__dict__", fields)
+    _set(grant, "__pydantic_fields_set__", _ALL_FIELDS.copy())
+    _set(grant, "__pydantic_extra__", None)
+    _set(grant, "__pydantic_private__", None)
     return grant
 
 

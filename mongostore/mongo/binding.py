@@ -56,7 +56,8 @@ class Binding:
 
     def call(self, action: str) -> DriverCall:
         """What every call of the driver is made in."""
-        return self.connection.call(action)
+        connection = self.connection
+        return DriverCall(action, connection.operation_seconds, connection.hosts)
 
     def collection(self, fields: type[StoredFields]) -> AsyncCollection[dict[str, Any]]:
         """The driver's collection of a noun: the raw path, for operational records and for reads."""

@@ -23,6 +23,10 @@ class Connection:
     """A MongoDB deployment that answers within a known time.
 
     A connection made from a URI belongs to us: `open` makes it and `close` ends it. One that was handed in stays open.
+
+    Attributes:
+        operation_seconds: the time limit of an operation.
+        has_replica_set: whether the server has one, known once it is open.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class Connection:
         """
         self._uri = source if isinstance(source, str) else None
         self._client: AsyncMongoClient[dict[str, Any]] | None = None
-        self._operation_timeout = operation_timeout
+        self.operation_seconds = operation_timeout.total_seconds()
         self._server_selection_timeout = server_selection_timeout
         if is_motor_client(source):
             self._client = bridged(source)
@@ -92,9 +96,9 @@ class Connection:
             name, codec_options=_CODEC_OPTIONS, write_concern=_WRITE_CONCERN, read_preference=ReadPreference.PRIMARY
         )
 
-    def call(self, action: str, limit: timedelta | None = None) -> DriverCall:
-        """What every call of the driver is made in: `with connection.call("read a grant"): …`."""
-        return DriverCall(action, (limit or self._operation_timeout).total_seconds(), self._hosts)
+    def call(self, action: str, limit: timedelta) -> DriverCall:
+        """What a call of the driver that has a limit of its own is made in: `with connection.call("…", limit): …`."""
+        return DriverCall(action, limit.total_seconds(), self.hosts)
 
     def _client_of(self, uri: str) -> AsyncMongoClient[dict[str, Any]]:
         try:
@@ -111,7 +115,8 @@ class Connection:
             "mongodb://user:password@host:27017/?replicaSet=rs0, with special characters percent-encoded"
         )
 
-    def _hosts(self) -> str:
+    def hosts(self) -> str:
+        """What names the servers in a message; no credentials."""
         if self._uri is not None:
             return re.sub(r"^[a-z+]+://|[^/]*@|/.*$", "", self._uri) or "the given URI"
         servers = self.client.topology_description.server_descriptions() if self._client else {}

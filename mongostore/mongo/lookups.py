@@ -1,6 +1,5 @@
 """The look-up of one record, the most frequent command of all."""
 
-from functools import partial
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -17,17 +16,13 @@ async def find_by_id(
     It is the command that `find_one` sends, without the driver's cursor, which costs a tenth of the whole; and like the
     driver's own reads, it is sent once more when the connection or the primary was lost.
     """
+    send, options = collection.database.command, collection.codec_options
+    preference = collection.read_preference
     command = {"find": collection.name, "filter": {"_id": stored_id}, "limit": 1, "singleBatch": True}
-    send = partial(
-        collection.database.command,
-        command,
-        codec_options=collection.codec_options,
-        read_preference=collection.read_preference,
-    )
     with binding.call(action):
         try:
-            reply = await send()
+            reply = await send(command, codec_options=options, read_preference=preference)
         except AutoReconnect:
-            reply = await send()
+            reply = await send(command, codec_options=options, read_preference=preference)
     found: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
     return found[0] if found else None

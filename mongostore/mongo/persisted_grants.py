@@ -1,5 +1,6 @@
 """`PersistedGrantStore` on MongoDB: every operation on one grant is one command."""
 
+import contextlib
 import logging
 from datetime import datetime
 from typing import Any
@@ -39,6 +40,12 @@ class MongoPersistedGrantStore:
         check_grant(grant)
         document = await self._codec.document(grant)
         with self._binding.call("store a grant"):
+            # Whoever read the grant or makes every field says something of its consumption; a grant of which nobody has
+            # said anything is new, and an insert costs the server a good tenth less.
+            if "consumed_time" not in grant.model_fields_set:
+                with contextlib.suppress(DuplicateKeyError):
+                    await self._grants.insert_one(document)
+                    return
             try:
                 await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True)
             except DuplicateKeyError:

@@ -26,7 +26,7 @@ def schema_call(binding: Binding, action: str, limit: timedelta | None = None) -
         ConfigurationError: the data or another index is in the way.
         StorageUnavailable: MongoDB did not answer, or does not allow it.
     """
-    with binding.connection.call(action, limit):
+    with binding.call(action) if limit is None else binding.connection.call(action, limit):
         try:
             yield
         except DuplicateKeyError as error:

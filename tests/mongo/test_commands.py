@@ -67,8 +67,15 @@ OPERATIONS = {
     "persisted_grants.get": (lambda s, o: s.persisted_grants.get(o.key), [FIND]),
     "persisted_grants.get, absent": (lambda s, o: s.persisted_grants.get("absent"), [FIND]),
     "persisted_grants.get, impossible": (lambda s, o: s.persisted_grants.get("a\0b"), []),
-    "persisted_grants.store": (lambda s, o: s.persisted_grants.store(a_grant()), [UPSERT]),
-    "persisted_grants.store, again": (lambda s, o: s.persisted_grants.store(a_grant(o.key)), [UPSERT]),
+    "persisted_grants.store": (lambda s, o: s.persisted_grants.store(a_grant()), [INSERT]),
+    "persisted_grants.store, again": (
+        lambda s, o: s.persisted_grants.store(a_grant(o.key, consumed_time=None)),
+        [UPSERT],
+    ),
+    "persisted_grants.store, again as if new": (
+        lambda s, o: s.persisted_grants.store(a_grant(o.key)),
+        [INSERT, UPSERT],
+    ),
     "persisted_grants.remove": (lambda s, o: s.persisted_grants.remove(o.key), [DELETE]),
     "persisted_grants.consume": (lambda s, o: s.persisted_grants.consume(o.key), [TAKE]),
     "persisted_grants.get_all": (
@@ -193,7 +200,7 @@ async def test_the_first_write_makes_the_first_key(prepared_database, open_store
         wire.sent.clear()
         await store.persisted_grants.store(a_grant())
         sent = [(next(iter(command)), command[next(iter(command))]) for command in wire.sent]
-    assert [each for each in sent if each[0] != "find"] == [("insert", "data_keys"), ("update", "grants")]
+    assert [each for each in sent if each[0] != "find"] == [("insert", "data_keys"), ("insert", "grants")]
     assert sent[-2:] == [("find", "data_keys"), ("update", "grants")]
     insert = next(command for command in wire.sent if "insert" in command)
     assert insert["writeConcern"] == MAJORITY_ON_DISK

@@ -226,7 +226,7 @@ async def test_a_removal_that_needs_more_time_than_an_operation_has_goes_on(
         await store.persisted_grants.store(a_grant("k"))
         document = grants.find_one({"_id": "default|k"})
         grants.insert_many({**document, "_id": f"default|{number}"} for number in range(20_000))
-        store._connection._operation_timeout = timedelta(milliseconds=300)
+        store._connection.operation_seconds = 0.3
         removed = await store.persisted_grants.remove_all(PersistedGrantFilter(subject_id="alice"))
     assert 0 <= removed <= 20_001
     assert grants.count_documents({}) == 0

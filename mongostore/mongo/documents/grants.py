@@ -1,7 +1,6 @@
 """How grants lie in MongoDB: codes, tokens, consents and backchannel requests, all in one collection."""
 
 from datetime import datetime, timedelta
-from types import NoneType
 from typing import Any, ClassVar
 
 from pymongo import IndexModel
@@ -118,7 +117,9 @@ class GrantCodec:
             "type": grant.type,
             "client_id": grant.client_id,
             "creation_time": grant.creation_time,
-            "payload": await self._protector.seal(pack(grant.data), self._context(grant.key, "payload")),
+            "payload": await self._protector.seal(
+                pack(grant.data), Context(self.tenant, GrantFields.label, grant.key, "payload")
+            ),
         }
         optional = (
             ("subject_id", grant.subject_id),
@@ -154,9 +155,12 @@ class GrantCodec:
             KeyUnavailable: the data key that sealed it is missing.
         """
         key = natural_key(document["_id"])
-        payload = await self._protector.open(document.get("payload", b""), self._context(key, "payload"))
+        payload = await self._protector.open(
+            document.get("payload", b""), Context(self.tenant, GrantFields.label, key, "payload")
+        )
         try:
-            if not isinstance(document.get("purge_at"), datetime | NoneType):
+            purge_at = document.get("purge_at")
+            if purge_at is not None and not isinstance(purge_at, datetime):
                 raise TypeError("purge_at of a stored grant is no instant")  # noqa: TRY301 - told as the others below
             return stored_grant(
                 {
