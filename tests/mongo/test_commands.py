@@ -201,7 +201,7 @@ async def test_the_first_write_makes_the_first_key(prepared_database, open_store
         await store.persisted_grants.store(a_grant())
         sent = [(next(iter(command)), command[next(iter(command))]) for command in wire.sent]
     assert [each for each in sent if each[0] != "find"] == [("insert", "data_keys"), ("insert", "grants")]
-    assert sent[-2:] == [("find", "data_keys"), ("update", "grants")]
+    assert sent[-2:] == [("find", "data_keys"), ("insert", "grants")]
     insert = next(command for command in wire.sent if "insert" in command)
     assert insert["writeConcern"] == MAJORITY_ON_DISK
 
