@@ -3,6 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import Sequence
+from contextvars import Context
 from datetime import timedelta
 from typing import Any
 
@@ -57,7 +58,7 @@ class Binding:
     def call(self, action: str) -> DriverCall:
         """What every call of the driver is made in."""
         connection = self.connection
-        return DriverCall(action, connection.operation_seconds, connection.hosts)
+        return DriverCall(action, connection.operation_seconds, connection)
 
     def collection(self, fields: type[StoredFields]) -> AsyncCollection[dict[str, Any]]:
         """The driver's collection of a noun: the raw path, for operational records and for reads."""
@@ -86,12 +87,16 @@ class Binding:
         async with self._initialising:
             if fields not in self._documents:
                 document = bound_document(fields, self.prefix)
-                with self.call("prepare the documents"):
-                    await init_beanie(database=self.database, document_models=[document], skip_indexes=True)
+                await asyncio.create_task(self._initialise(document), context=Context())
                 self._documents[fields] = document
                 # Beanie's registry of hooks holds a class for ever; it is of use for as long as the binding is there.
                 weakref.finalize(self, ActionRegistry.clean_actions, document).atexit = False
         return self._documents[fields]
+
+    async def _initialise(self, document: type[Document]) -> None:
+        """Beanie asks for the server's version, in whatever session is bound in its context: so it has its own."""
+        with self.call("prepare the documents"):
+            await init_beanie(database=self.database, document_models=[document], skip_indexes=True)
 
     def _forget(self) -> None:
         """Begin anew: the connection was opened again since, and everything belongs to the one before."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from contextvars import Context
 from typing import Any, Protocol
 
 from pymongo.errors import PyMongoError
@@ -71,7 +72,8 @@ class ChangeFeed:
     def start(self) -> None:
         """Begin to listen, in the background."""
         self._is_stopping = False
-        self._task = asyncio.create_task(self._listen())
+        # It outlives whoever opens the store, and what he has around that: a time limit, a session that he bound.
+        self._task = asyncio.create_task(self._listen(), context=Context())
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -53,8 +53,12 @@ class MongoCleanupRecords:
         """See `CleanupRecords.read`."""
         if step is CleanupStep.PUSHED_AUTHORIZATION_REQUESTS:
             return []
-        with self._binding.call(f"read {step} to be removed"):
-            found = await self._collection(step).find(_still_due(step, ids, before) | {"pending": None}).to_list()
+        with self._binding.call(f"read {step} to be removed") as own:
+            found = (
+                await self._collection(step)
+                .find(_still_due(step, ids, before) | {"pending": None}, session=own)
+                .to_list()
+            )
         order = {stored_id: place for place, stored_id in enumerate(ids)}
         found.sort(key=lambda document: order[document["_id"]])
         items: list[Any] = []
@@ -70,19 +74,26 @@ class MongoCleanupRecords:
 
     async def remove(self, step: CleanupStep, ids: Sequence[str], before: datetime) -> int:
         """See `CleanupRecords.remove`."""
-        with self._binding.call(f"remove {step}"):
-            result = await self._collection(step).delete_many(_still_due(step, ids, before), hint=BY_ID)
+        with self._binding.call(f"remove {step}") as own:
+            result = await self._collection(step).delete_many(_still_due(step, ids, before), hint=BY_ID, session=own)
         return result.deleted_count
 
     async def _expired(self, step: CleanupStep, before: datetime, batch_size: int) -> AsyncGenerator[list[str], None]:
         # The index has no tenant, so it passes what is due of other tenants, too: the TTL keeps that little.
         query = {"tenant": self._grants.tenant, **_condition(step, before)}
         while True:
-            with self._binding.call(f"look for expired {step}"):
+            with self._binding.call(f"look for expired {step}") as own:
                 found = (
                     await self._collection(step)
                     # Negative: one answer and no cursor.
-                    .find(query, {"_id": 1}, sort=[("purge_at", ASCENDING)], limit=-batch_size, hint=_BY_EXPIRY)
+                    .find(
+                        query,
+                        {"_id": 1},
+                        sort=[("purge_at", ASCENDING)],
+                        limit=-batch_size,
+                        hint=_BY_EXPIRY,
+                        session=own,
+                    )
                     .to_list()
                 )
             if found:
@@ -97,16 +108,16 @@ class MongoCleanupRecords:
         after: str | None = None
         while True:
             ids = tenant_ids(self._grants.tenant, after)
-            with self._binding.call(f"look for {step}"):
+            with self._binding.call(f"look for {step}") as own:
                 # The index alone tells where the page ends.
                 end = await collection.find_one(
-                    {"_id": ids}, {"_id": 1}, sort=[("_id", ASCENDING)], skip=_PAGE - 1, hint=BY_ID
+                    {"_id": ids}, {"_id": 1}, sort=[("_id", ASCENDING)], skip=_PAGE - 1, hint=BY_ID, session=own
                 )
                 if end is not None:
                     ids = {"$gt": ids["$gt"], "$lte": end["_id"]}
                 page = {"_id": ids, **_condition(step, before)}
                 found = await collection.find(
-                    page, {"_id": 1}, sort=[("_id", ASCENDING)], batch_size=_PAGE, hint=BY_ID
+                    page, {"_id": 1}, sort=[("_id", ASCENDING)], batch_size=_PAGE, hint=BY_ID, session=own
                 ).to_list()
             waiting += [document["_id"] for document in found]
             while len(waiting) >= batch_size:

@@ -72,24 +72,24 @@ class MongoClientStore:
         """See `ClientStore.get_client_revision`."""
         if not is_identifier(client_id):
             return None
-        with self._binding.call("read a client's revision"):
-            found = await self._clients.find_one({"_id": record_id(self._tenant, client_id)}, ["revision"])
+        with self._binding.call("read a client's revision") as own:
+            found = await self._clients.find_one({"_id": record_id(self._tenant, client_id)}, ["revision"], session=own)
         return None if found is None else CLIENTS.revision(found)
 
     async def delete_client(self, client_id: str) -> bool:
         """See `ClientStore.delete_client`."""
         if not is_identifier(client_id):
             return False
-        with self._binding.call("delete a client"):
-            result = await self._clients.delete_one({"_id": record_id(self._tenant, client_id)})
+        with self._binding.call("delete a client") as own:
+            result = await self._clients.delete_one({"_id": record_id(self._tenant, client_id)}, session=own)
         return result.deleted_count == 1
 
     async def _batch(self, after: str | None) -> Sequence[StoredDocument]:
         query = {"_id": tenant_ids(self._tenant, after)}
-        with self._binding.call("list clients"):
+        with self._binding.call("list clients") as own:
             # One command: without a batch size, the first answer holds 101 documents.
             return await self._clients.find(
-                query, sort=[("_id", 1)], limit=_BATCH_SIZE, batch_size=_BATCH_SIZE
+                query, sort=[("_id", 1)], limit=_BATCH_SIZE, batch_size=_BATCH_SIZE, session=own
             ).to_list()
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.driver_info import DriverInfo
 from pymongo.errors import PyMongoError
@@ -27,6 +28,7 @@ class Connection:
     Attributes:
         operation_seconds: the time limit of an operation.
         has_replica_set: whether the server has one, known once it is open.
+        idle_sessions: the driver's sessions that no call uses at the moment.
     """
 
     def __init__(
@@ -45,7 +47,8 @@ class Connection:
         self._client: AsyncMongoClient[dict[str, Any]] | None = None
         self.operation_seconds = operation_timeout.total_seconds()
         self._server_selection_timeout = server_selection_timeout
-        if is_motor_client(source):
+        self._is_motor = is_motor_client(source)
+        if self._is_motor:
             self._client = bridged(source)
         elif isinstance(source, AsyncMongoClient):
             self._client = source
@@ -54,6 +57,7 @@ class Connection:
                 f"a store is made from a URI, an AsyncMongoClient or an AsyncIOMotorClient, not {type(source).__name__}"
             )
         self.has_replica_set = False
+        self.idle_sessions: list[AsyncClientSession] = []
 
     @property
     def client(self) -> AsyncMongoClient[dict[str, Any]]:
@@ -76,8 +80,8 @@ class Connection:
         if self._client is None and self._uri is not None:
             self._client = self._client_of(self._uri)
         try:
-            with self.call("open the store", self._server_selection_timeout):
-                hello = await self.client.admin.command("hello")
+            with self.call("open the store", self._server_selection_timeout) as own:
+                hello = await self.client.admin.command("hello", session=own)
         except BaseException:
             await self.close()
             raise
@@ -86,6 +90,10 @@ class Connection:
 
     async def close(self) -> None:
         """Close what `open` made; leave alone what was handed in."""
+        # A new list: what is still in use belongs to the client of before.
+        idle, self.idle_sessions = self.idle_sessions, []
+        for session in idle:
+            await session.end_session()
         if self._uri is not None and self._client is not None:
             client, self._client = self._client, None
             await client.close()
@@ -98,7 +106,14 @@ class Connection:
 
     def call(self, action: str, limit: timedelta) -> DriverCall:
         """What a call of the driver that has a limit of its own is made in: `with connection.call("…", limit): …`."""
-        return DriverCall(action, limit.total_seconds(), self.hosts)
+        return DriverCall(action, limit.total_seconds(), self)
+
+    def new_session(self) -> AsyncClientSession | None:
+        """Make a session of the driver, without the wish to read one's own writes elsewhere: reads are the primary's.
+
+        None for Motor, whose sessions are made by a coroutine.
+        """
+        return None if self._is_motor else self.client.start_session(causal_consistency=False)
 
     def _client_of(self, uri: str) -> AsyncMongoClient[dict[str, Any]]:
         try:

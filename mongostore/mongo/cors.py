@@ -20,6 +20,6 @@ class MongoCorsPolicyService:
             return False
         clients = self._binding.preferred(ClientFields)
         query = {"tenant": self._tenant, "cors_origins": wanted, "enabled": True}
-        with self._binding.call("check an origin"):
+        with self._binding.call("check an origin") as own:
             # The index holds all that is asked for, so no document is read.
-            return await clients.find_one(query, {"_id": False, "enabled": True}) is not None
+            return await clients.find_one(query, {"_id": False, "enabled": True}, session=own) is not None

@@ -26,8 +26,8 @@ class MongoDataKeyStore:
 
     async def load(self, tenant: str) -> list[DataKeyRecord]:
         """See `DataKeyStore.load`."""
-        with self._binding.call("read the key ring"):
-            found = await self._keys.find({"tenant": tenant}).sort("generation", ASCENDING).to_list()
+        with self._binding.call("read the key ring") as own:
+            found = await self._keys.find({"tenant": tenant}, session=own).sort("generation", ASCENDING).to_list()
         return [_record(document) for document in found]
 
     async def insert(self, record: DataKeyRecord) -> bool:
@@ -40,9 +40,9 @@ class MongoDataKeyStore:
                 "wrapped": Binary(record.wrapped) if record.wrapped is not None else None,
             }
         )
-        with self._binding.call("store a data key"):
+        with self._binding.call("store a data key") as own:
             try:
-                await self._keys.insert_one(document)
+                await self._keys.insert_one(document, session=own)
             except DuplicateKeyError:
                 return False
         return True
@@ -51,7 +51,7 @@ class MongoDataKeyStore:
         """See `DataKeyStore.replace_wrapped`."""
         if record.wrapped is None:
             raise ValueError("a data key is not destroyed by rewrapping it")
-        with self._binding.call("rewrap a data key"):
+        with self._binding.call("rewrap a data key") as own:
             result = await self._keys.update_one(
                 {
                     "_id": _id(record),
@@ -60,22 +60,24 @@ class MongoDataKeyStore:
                     "wrapped": {"$exists": True},
                 },
                 {"$set": {"wrapped": Binary(record.wrapped), "master_key_id": record.master_key_id}},
+                session=own,
             )
         return result.matched_count == 1
 
     async def destroy(self, tenant: str, at: datetime) -> int:
         """See `DataKeyStore.destroy`."""
-        with self._binding.call("destroy the data keys of a tenant"):
+        with self._binding.call("destroy the data keys of a tenant") as own:
             result = await self._keys.update_many(
                 {"tenant": tenant, "wrapped": {"$exists": True}},
                 {"$set": {"destroyed_at": at}, "$unset": {"wrapped": ""}},
+                session=own,
             )
         return result.modified_count
 
     async def tenants(self) -> list[str]:
         """See `DataKeyStore.tenants`."""
-        with self._binding.call("list the tenants of the key ring"):
-            return sorted(await self._keys.distinct("tenant"))
+        with self._binding.call("list the tenants of the key ring") as own:
+            return sorted(await self._keys.distinct("tenant", session=own))
 
     @property
     def _keys(self) -> AsyncCollection[dict[str, Any]]:

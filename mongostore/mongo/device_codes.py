@@ -36,15 +36,15 @@ class MongoDeviceFlowStore:
         document = await self._codec.document(device_code, user_code, data)
         await self._require_unique_user_codes()
         now = self._clock.now()
-        with self._binding.call("store a device authorization"):
+        with self._binding.call("store a device authorization") as own:
             try:
-                await insert_over_expired(self._codes, document, now)
+                await insert_over_expired(self._codes, document, now, session=own)
             except DuplicateKeyError:
                 # Either code is taken. If it is the user code of an expired request, that one makes room.
                 taken = {"tenant": document["tenant"], "user_code": document["user_code"], "purge_at": {"$lte": now}}
-                await self._codes.delete_one(taken, hint=_BY_USER_CODE)
+                await self._codes.delete_one(taken, hint=_BY_USER_CODE, session=own)
                 try:
-                    await insert_over_expired(self._codes, document, now)
+                    await insert_over_expired(self._codes, document, now, session=own)
                 except DuplicateKeyError as error:
                     raise AlreadyExists(
                         "a device authorization with this device code or this user code exists already; draw new codes"
@@ -69,14 +69,14 @@ class MongoDeviceFlowStore:
         payload = payload_of(data, DeviceCode)
         query = await self._codec.user_code(user_code)
         if query is not None:
-            with self._binding.call("find a device authorization"):
-                found = await self._codes.find_one(query, {"_id": 1})
+            with self._binding.call("find a device authorization") as own:
+                found = await self._codes.find_one(query, {"_id": 1}, session=own)
             if found is not None:
                 sealed = await self._codec.sealed(payload, found["_id"])
                 change = {"$set": {"is_authorized": data.is_authorized, "payload": sealed}}
                 condition = present(found["_id"], self._clock.now()) | {"user_code": query["user_code"]}
-                with self._binding.call("update a device authorization"):
-                    updated = await self._codes.update_one(condition, change, hint=BY_ID)
+                with self._binding.call("update a device authorization") as own:
+                    updated = await self._codes.update_one(condition, change, hint=BY_ID, session=own)
                 if updated.matched_count == 1:
                     return
         raise NotFound("there is no device authorization with this user code any more: it was not updated")
@@ -86,8 +86,8 @@ class MongoDeviceFlowStore:
         stored_id = self._codec.id_of(device_code)
         if stored_id is None:
             return False
-        with self._binding.call("remove a device authorization"):
-            return (await self._codes.delete_one({"_id": stored_id})).deleted_count == 1
+        with self._binding.call("remove a device authorization") as own:
+            return (await self._codes.delete_one({"_id": stored_id}, session=own)).deleted_count == 1
 
     async def consume_by_device_code(self, device_code: str) -> DeviceCode | None:
         """See `DeviceFlowStore.consume_by_device_code`."""
@@ -95,9 +95,9 @@ class MongoDeviceFlowStore:
         if stored_id is None:
             return None
         now = self._clock.now()
-        with self._binding.call("consume a device authorization"):
+        with self._binding.call("consume a device authorization") as own:
             condition = present(stored_id, now) | {"is_authorized": True}
-            found = await take(self._codes, condition, now, self._consumed_retention)
+            found = await take(self._codes, condition, now, self._consumed_retention, session=own)
         return await self._codec.value(found) if found else None
 
     async def register_poll(self, device_code: str, interval: timedelta) -> bool:
@@ -107,19 +107,20 @@ class MongoDeviceFlowStore:
         if stored_id is None:
             return True
         now = self._clock.now()
-        with self._binding.call("register a poll"):
+        with self._binding.call("register a poll") as own:
             before = await self._codes.find_one_and_update(
                 present(stored_id, now),
                 {"$set": {"last_poll": now}},
                 projection={"last_poll": 1},
                 return_document=ReturnDocument.BEFORE,
                 hint=BY_ID,
+                session=own,
             )
         return before is None or "last_poll" not in before or now - before["last_poll"] >= interval
 
     async def _read(self, query: dict[str, Any]) -> DeviceCode | None:
-        with self._binding.call("find a device authorization"):
-            found = await self._codes.find_one(query)
+        with self._binding.call("find a device authorization") as own:
+            found = await self._codes.find_one(query, session=own)
         return await self._codec.value(found) if found and is_present(found, self._clock.now()) else None
 
     async def _require_unique_user_codes(self) -> None:
@@ -127,8 +128,8 @@ class MongoDeviceFlowStore:
         codes = self._codes
         if self._known_unique_in is codes:
             return
-        with self._binding.call("read the indexes of the device codes"):
-            indexes = await (await codes.list_indexes()).to_list()
+        with self._binding.call("read the indexes of the device codes") as own:
+            indexes = await (await codes.list_indexes(session=own)).to_list()
         if not any(_keeps_user_codes_unique(each) for each in indexes):
             raise ConfigurationError(
                 f"the index by_user_code of {codes.name} is missing in database {self._binding.database_name!r}, and "

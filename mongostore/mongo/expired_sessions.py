@@ -6,6 +6,7 @@ from secrets import token_hex
 from typing import Any
 
 from pymongo import ASCENDING
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from mongostore.clock import Clock
@@ -39,10 +40,10 @@ class ExpiredSessions:
         check_count(count)
         removed = []
         for document, session in await self._codec.readable(await self._claim(count, REMOVAL_LEASE)):
-            with self._binding.call("remove an expired session"):
+            with self._binding.call("remove an expired session") as own:
                 # One by one: only so is it known which were still ours.
                 mine = {"_id": document["_id"], "claim": document["claim"]}
-                if (await self._sessions.delete_one(mine, hint=_BY_ID)).deleted_count:
+                if (await self._sessions.delete_one(mine, hint=_BY_ID, session=own)).deleted_count:
                     removed.append(session)
         return removed
 
@@ -58,10 +59,12 @@ class ExpiredSessions:
         processed = {"claim": {"$exists": True}, "expires": {"$lte": self._clock.now()}}
         in_place = {"_id": {"$in": [self._codec.id(key) for key in possible]}}
         aside = {"tenant": self._codec.tenant, "superseded": {"$in": [hashed_session_key(key) for key in possible]}}
-        with self._binding.call("acknowledge expired sessions"):
+        with self._binding.call("acknowledge expired sessions") as own:
             # Not both of one key: while one lies aside, the one in place is not given to anybody.
-            deleted = await self._sessions.delete_many(in_place | processed)
-            return deleted.deleted_count + (await self._sessions.delete_many(aside | processed)).deleted_count
+            deleted = await self._sessions.delete_many(in_place | processed, session=own)
+            return (
+                deleted.deleted_count + (await self._sessions.delete_many(aside | processed, session=own)).deleted_count
+            )
 
     async def _claim(self, count: int, lease: timedelta) -> list[dict[str, Any]]:
         """Claim sessions, and give their documents: each update is conditional, so each session has one winner."""
@@ -72,24 +75,31 @@ class ExpiredSessions:
         tried: list[str] = []
         waiting: list[str] = []
         claimed = 0
-        with self._binding.call("claim expired sessions"):
+        with self._binding.call("claim expired sessions") as own:
             while claimed < count:
                 others = due | {"_id": {"$nin": waiting}} if waiting else due
                 found = (
-                    await self._sessions.find(others, _PLACE).sort("due_at", ASCENDING).limit(count - claimed).to_list()
+                    await self._sessions.find(others, _PLACE, session=own)
+                    .sort("due_at", ASCENDING)
+                    .limit(count - claimed)
+                    .to_list()
                 )
                 if not found:
                     break
-                foremost = await self._foremost(found, now)
+                foremost = await self._foremost(found, now, own)
                 waiting += [document["_id"] for document in found if document["_id"] not in foremost]
                 tried += foremost
-                result = await self._sessions.update_many(due | {"_id": {"$in": foremost}}, change, hint=_BY_ID)
+                result = await self._sessions.update_many(
+                    due | {"_id": {"$in": foremost}}, change, hint=_BY_ID, session=own
+                )
                 claimed += result.modified_count
             mine = {"_id": {"$in": tried}, "claim": claim["claim"]}
-            documents = await self._sessions.find(mine).to_list() if tried else []
+            documents = await self._sessions.find(mine, session=own).to_list() if tried else []
         return sorted(documents, key=lambda document: document["expires"])
 
-    async def _foremost(self, found: list[dict[str, Any]], now: datetime) -> list[str]:
+    async def _foremost(
+        self, found: list[dict[str, Any]], now: datetime, session: AsyncClientSession | None
+    ) -> list[str]:
         """Those before which no other expired session of the same key is to be processed.
 
         An acknowledgement names only the key, so one session of a key at a time may be out. Nothing comes before a
@@ -98,7 +108,7 @@ class ExpiredSessions:
         hashes = list({hashed_key(document) for document in found})
         aside = {"tenant": self._codec.tenant, "superseded": {"$in": hashes}}
         older: dict[str, list[dict[str, Any]]] = {}
-        for document in await self._sessions.find(aside, _PLACE | {"purge_at": 1}).to_list():
+        for document in await self._sessions.find(aside, _PLACE | {"purge_at": 1}, session=session).to_list():
             if document["purge_at"] > now:
                 older.setdefault(document["superseded"], []).append(document)
         return [

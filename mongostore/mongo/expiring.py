@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 # Every transition names its record by `_id`: no other index is worth a thought.
@@ -21,7 +22,11 @@ def is_present(document: dict[str, Any] | None, now: datetime) -> bool:
 
 
 async def insert_over_expired(
-    collection: AsyncCollection[dict[str, Any]], document: dict[str, Any], now: datetime
+    collection: AsyncCollection[dict[str, Any]],
+    document: dict[str, Any],
+    now: datetime,
+    *,
+    session: AsyncClientSession | None,
 ) -> None:
     """Insert a document, in place of one with its `_id` whose time is over: one command.
 
@@ -30,11 +35,16 @@ async def insert_over_expired(
     """
     # A record whose time is not over does not match, so the upsert inserts, and meets its `_id`.
     over = {"_id": document["_id"], "purge_at": {"$lte": now}}
-    await collection.replace_one(over, document, upsert=True, hint=BY_ID)
+    await collection.replace_one(over, document, upsert=True, hint=BY_ID, session=session)
 
 
 async def take(
-    collection: AsyncCollection[dict[str, Any]], condition: dict[str, Any], now: datetime, retention: timedelta
+    collection: AsyncCollection[dict[str, Any]],
+    condition: dict[str, Any],
+    now: datetime,
+    retention: timedelta,
+    *,
+    session: AsyncClientSession | None,
 ) -> dict[str, Any] | None:
     """Consume the record that the condition names: the document as it was, to one caller, in one command."""
     return await collection.find_one_and_update(
@@ -42,4 +52,5 @@ async def take(
         {"$set": {"consumed_time": now}, "$min": {"purge_at": now + retention}},
         return_document=ReturnDocument.BEFORE,
         hint=BY_ID,
+        session=session,
     )

@@ -36,9 +36,9 @@ class MongoGrantRecordStore:
         """See `GrantRecordStore.insert`."""
         check_grant(record.grant)
         document = await self._document(record, pending_until)
-        with self._binding.call("add a grant"):
+        with self._binding.call("add a grant") as own:
             try:
-                await self._grants.insert_one(document)
+                await self._grants.insert_one(document, session=own)
             except DuplicateKeyError as error:
                 raise AlreadyExists(_TAKEN) from error
 
@@ -52,25 +52,28 @@ class MongoGrantRecordStore:
         document = await self._document(record)
         stored_id = document.pop("_id")
         closed_id = self._codec.closed_family_id(record.family or "")
-        with self._binding.call("add a grant to a family"):
+        with self._binding.call("add a grant to a family") as own:
             result = await self._grants.bulk_write(
                 [
                     UpdateOne({"_id": stored_id}, {"$setOnInsert": document}, upsert=True),
                     UpdateOne({"_id": closed_id}, {"$set": {"pending": True}}),
-                ]
+                ],
+                session=own,
             )
             if result.upserted_count == 0:
                 raise AlreadyExists(_TAKEN)
             if result.matched_count:
-                await self._grants.delete_one({"_id": stored_id})
+                await self._grants.delete_one({"_id": stored_id}, session=own)
         return result.matched_count == 0
 
     async def close_family(self, family: str) -> None:
         """See `GrantRecordStore.close_family`."""
         mark = await self._codec.closed_family(family, self._clock.now() + CLOSED_FAMILY_KEPT)
-        with self._binding.call("close a family"), contextlib.suppress(DuplicateKeyError):
+        with self._binding.call("close a family") as own, contextlib.suppress(DuplicateKeyError):
             # A duplicate is that of somebody who closes it at the same moment.
-            await self._grants.update_one({"_id": self._codec.closed_family_id(family)}, {"$set": mark}, upsert=True)
+            await self._grants.update_one(
+                {"_id": self._codec.closed_family_id(family)}, {"$set": mark}, upsert=True, session=own
+            )
 
     async def find(self, key: str) -> GrantRecord | None:
         """See `GrantRecordStore.find`."""
@@ -87,12 +90,13 @@ class MongoGrantRecordStore:
         """See `GrantRecordStore.update`."""
         check_grant(grant)
         change = await self._codec.change(grant, completed=completed)
-        with self._binding.call("update a grant"):
+        with self._binding.call("update a grant") as own:
             result = await self._grants.update_one(
                 live(self._codec.id(grant.key), self._clock.now())
                 | {"pending": None, "type": grant.type, "client_id": grant.client_id},
                 change,
                 hint=BY_ID,
+                session=own,
             )
         return result.matched_count == 1
 
@@ -100,28 +104,30 @@ class MongoGrantRecordStore:
         """See `GrantRecordStore.succeed`."""
         now = self._clock.now()
         sealed = await self._codec.sealed_successor(key, successor_handle)
-        with self._binding.call("rotate a grant"):
+        with self._binding.call("rotate a grant") as own:
             result = await self._grants.update_one(
                 live(self._codec.id(key), now) | {"pending": None},
                 {"$set": {"consumed_time": now, "successor_key": successor_key, "successor": sealed}},
                 hint=BY_ID,
+                session=own,
             )
         return result.matched_count == 1
 
     async def make_live(self, key: str) -> bool:
         """See `GrantRecordStore.make_live`."""
-        with self._binding.call("rotate a grant"):
+        with self._binding.call("rotate a grant") as own:
             result = await self._grants.update_one(
                 live(self._codec.id(key), self._clock.now()),
                 [{"$set": {"pending": "$$REMOVE", "purge_at": {"$ifNull": ["$expiration", "$$REMOVE"]}}}],
                 hint=BY_ID,
+                session=own,
             )
         return result.matched_count == 1
 
     async def discard_pending(self, key: str) -> None:
         """See `GrantRecordStore.discard_pending`."""
-        with self._binding.call("discard a pending grant"):
-            await self._grants.delete_one({"_id": self._codec.id(key), "pending": True}, hint=BY_ID)
+        with self._binding.call("discard a pending grant") as own:
+            await self._grants.delete_one({"_id": self._codec.id(key), "pending": True}, hint=BY_ID, session=own)
 
     async def remove_family(self, family: str) -> int:
         """See `GrantRecordStore.remove_family`."""

@@ -33,16 +33,18 @@ class MongoIdentityProviderStore:
     async def get_all_scheme_names(self) -> list[IdentityProviderName]:
         """See `IdentityProviderStore.get_all_scheme_names`."""
         query = {"_id": tenant_ids(self._tenant)}
-        with self._binding.call("list identity providers"):
-            found = await self._providers.find(query, ["display_name", "enabled"], sort=[("_id", 1)]).to_list()
+        with self._binding.call("list identity providers") as own:
+            found = await self._providers.find(
+                query, ["display_name", "enabled"], sort=[("_id", 1)], session=own
+            ).to_list()
         return readable(found, provider_name)
 
     async def get_by_scheme(self, scheme: str) -> IdentityProvider | None:
         """See `IdentityProviderStore.get_by_scheme`."""
         if not is_identifier(scheme):
             return None
-        with self._binding.call("find an identity provider"):
-            found = await self._providers.find_one({"_id": record_id(self._tenant, scheme)})
+        with self._binding.call("find an identity provider") as own:
+            found = await self._providers.find_one({"_id": record_id(self._tenant, scheme)}, session=own)
         return None if found is None else await self._codec.provider(found)
 
     async def save_identity_provider(self, provider: IdentityProvider, *, expected_revision: int | None = None) -> int:
@@ -55,8 +57,8 @@ class MongoIdentityProviderStore:
         """See `IdentityProviderStore.delete_identity_provider`."""
         if not is_identifier(scheme):
             return False
-        with self._binding.call("delete an identity provider"):
-            result = await self._providers.delete_one({"_id": record_id(self._tenant, scheme)})
+        with self._binding.call("delete an identity provider") as own:
+            result = await self._providers.delete_one({"_id": record_id(self._tenant, scheme)}, session=own)
         return result.deleted_count == 1
 
     @property

@@ -52,24 +52,24 @@ class Lease:
 
     async def renew(self) -> bool:
         """Let the duration begin anew; False when the lease has expired, even if nobody has taken it since."""
-        with self._binding.call(f"renew the lease {self.name!r}"):
+        with self._binding.call(f"renew the lease {self.name!r}") as own:
             renewed = await self._binding.collection(LeaseFields).update_one(
-                self._mine | _RUNNING, [{"$set": {"expires": _after(self._duration)}}]
+                self._mine | _RUNNING, [{"$set": {"expires": _after(self._duration)}}], session=own
             )
         return renewed.matched_count == 1
 
     async def holds(self) -> bool:
         """True while the lease has not expired, by the server's clock."""
-        with self._binding.call(f"check the lease {self.name!r}"):
-            found = await self._binding.collection(LeaseFields).find_one(self._mine | _RUNNING, {"_id": 1})
+        with self._binding.call(f"check the lease {self.name!r}") as own:
+            found = await self._binding.collection(LeaseFields).find_one(self._mine | _RUNNING, {"_id": 1}, session=own)
         return found is not None
 
     async def release(self) -> None:
         """Let the next one have it now; nothing happens when somebody else has it already."""
-        with self._binding.call(f"release the lease {self.name!r}"):
+        with self._binding.call(f"release the lease {self.name!r}") as own:
             # The record stays, and the fence with it.
             await self._binding.collection(LeaseFields).update_one(
-                self._mine | _RUNNING, [{"$set": {"expires": "$$NOW"}}]
+                self._mine | _RUNNING, [{"$set": {"expires": "$$NOW"}}], session=own
             )
 
     def __repr__(self) -> str:
@@ -99,11 +99,12 @@ class Leases:
         owner = token_hex(16)
         taken: dict[str, Any] = {"owner": owner, "expires": _after(duration)}
         collection = self._binding.collection(LeaseFields)
-        with self._binding.call(f"acquire the lease {name!r}"):
+        with self._binding.call(f"acquire the lease {name!r}") as own:
             found = await collection.find_one_and_update(
                 {"_id": stored_id} | _OVER,
                 [{"$set": taken | {"fence": {"$add": ["$fence", 1]}}}],
                 return_document=ReturnDocument.AFTER,
+                session=own,
             )
             if found is not None:
                 return Lease(self._binding, stored_id, duration, owner, found["fence"])
@@ -113,6 +114,7 @@ class Leases:
                     {"_id": stored_id, "owner": {"$exists": False}},
                     [{"$set": taken | {"tenant": self._tenant, "fence": 1}}],
                     upsert=True,
+                    session=own,
                 )
             except DuplicateKeyError:
                 return None

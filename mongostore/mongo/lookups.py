@@ -19,10 +19,10 @@ async def find_by_id(
     send, options = collection.database.command, collection.codec_options
     preference = collection.read_preference
     command = {"find": collection.name, "filter": {"_id": stored_id}, "limit": 1, "singleBatch": True}
-    with binding.call(action):
+    with binding.call(action) as own:
         try:
-            reply = await send(command, codec_options=options, read_preference=preference)
+            reply = await send(command, codec_options=options, read_preference=preference, session=own)
         except AutoReconnect:
-            reply = await send(command, codec_options=options, read_preference=preference)
+            reply = await send(command, codec_options=options, read_preference=preference, session=own)
     found: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
     return found[0] if found else None

@@ -28,8 +28,8 @@ class MongoMessageStore:
         """See `MessageStore.write`."""
         message_id = new_message_id()
         document = await self._codec.document(message_id, message, self._clock.now() + self._lifetime)
-        with self._binding.call("write a message"):
-            await self._messages.insert_one(document)
+        with self._binding.call("write a message") as own:
+            await self._messages.insert_one(document, session=own)
         return message_id
 
     async def read(self, id: str) -> Message | None:  # noqa: A002 - the reference's name
@@ -44,8 +44,8 @@ class MongoMessageStore:
         """See `MessageStore.delete`."""
         stored_id = self._codec.id_of(id)
         if stored_id is not None:
-            with self._binding.call("delete a message"):
-                await self._messages.delete_one({"_id": stored_id})
+            with self._binding.call("delete a message") as own:
+                await self._messages.delete_one({"_id": stored_id}, session=own)
 
     @property
     def _messages(self) -> AsyncCollection[dict[str, Any]]:

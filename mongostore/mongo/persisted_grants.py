@@ -39,18 +39,18 @@ class MongoPersistedGrantStore:
         """See `PersistedGrantStore.store`."""
         check_grant(grant)
         document = await self._codec.document(grant)
-        with self._binding.call("store a grant"):
+        with self._binding.call("store a grant") as own:
             # Whoever read the grant or makes every field says something of its consumption; a grant of which nobody has
             # said anything is new, and an insert costs the server a good tenth less.
             if "consumed_time" not in grant.model_fields_set:
                 with contextlib.suppress(DuplicateKeyError):
-                    await self._grants.insert_one(document)
+                    await self._grants.insert_one(document, session=own)
                     return
             try:
-                await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True)
+                await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True, session=own)
             except DuplicateKeyError:
                 # Two first writers of one key: the other inserted in between, so this one replaces.
-                await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True)
+                await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True, session=own)
 
     async def get(self, key: str) -> PersistedGrant | None:
         """See `PersistedGrantStore.get`."""
@@ -67,8 +67,8 @@ class MongoPersistedGrantStore:
         query = self._codec.query(filter)
         if query is None:
             return []
-        with self._binding.call("list grants"):
-            found = await self._grants.find(query).to_list()
+        with self._binding.call("list grants") as own:
+            found = await self._grants.find(query, session=own).to_list()
         # Presence is decided here, not in the query: a condition on purge_at would offer the planner the wrong index.
         now = self._clock.now()
         grants: list[PersistedGrant] = []
@@ -89,8 +89,8 @@ class MongoPersistedGrantStore:
         """See `PersistedGrantStore.remove`."""
         if not is_identifier(key):
             return False
-        with self._binding.call("remove a grant"):
-            return (await self._grants.delete_one({"_id": self._codec.id(key)})).deleted_count == 1
+        with self._binding.call("remove a grant") as own:
+            return (await self._grants.delete_one({"_id": self._codec.id(key)}, session=own)).deleted_count == 1
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.remove_all`."""
@@ -120,11 +120,12 @@ async def take(
     if not is_identifier(key):
         return None
     now = clock.now()
-    with binding.call("consume a grant"):
+    with binding.call("consume a grant") as own:
         found = await binding.collection(GrantFields).find_one_and_update(
             live(codec.id(key), now) | {"pending": None} | ({"completed": True} if completed else {}),
             {"$set": {"consumed_time": now}, "$min": {"purge_at": now + codec.consumed_retention}},
             return_document=ReturnDocument.BEFORE,
             hint=BY_ID,
+            session=own,
         )
     return await codec.record(found) if found else None

@@ -30,9 +30,9 @@ class MongoPushedAuthorizationRequestStore:
     async def store(self, par: PushedAuthorizationRequest) -> None:
         """See `PushedAuthorizationRequestStore.store`."""
         document = await self._codec.document(par)
-        with self._binding.call("store a pushed authorization request"):
+        with self._binding.call("store a pushed authorization request") as own:
             try:
-                await insert_over_expired(self._requests, document, self._clock.now())
+                await insert_over_expired(self._requests, document, self._clock.now(), session=own)
             except DuplicateKeyError as error:
                 raise AlreadyExists(
                     "a pushed authorization request with this hash exists already; make a new reference value"
@@ -52,8 +52,8 @@ class MongoPushedAuthorizationRequestStore:
         if stored_id is None:
             return None
         now = self._clock.now()
-        with self._binding.call("consume a pushed authorization request"):
-            found = await take(self._requests, present(stored_id, now), now, self._consumed_retention)
+        with self._binding.call("consume a pushed authorization request") as own:
+            found = await take(self._requests, present(stored_id, now), now, self._consumed_retention, session=own)
         return await self._codec.value(found) if found else None
 
     @property

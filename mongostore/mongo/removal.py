@@ -42,19 +42,21 @@ async def _delete_in_batches(
 ) -> int:
     removed = 0
     while True:
-        with binding.call("remove grants"):
-            batch = await collection.find(condition, {"_id": 1}, limit=_BATCH_SIZE, batch_size=_BATCH_SIZE).to_list()
+        with binding.call("remove grants") as own:
+            batch = await collection.find(
+                condition, {"_id": 1}, limit=_BATCH_SIZE, batch_size=_BATCH_SIZE, session=own
+            ).to_list()
         if not batch:
             return removed
         removed += await _delete(binding, collection, {"_id": {"$in": [document["_id"] for document in batch]}})
 
 
 async def _delete(binding: Binding, collection: AsyncCollection[dict[str, Any]], condition: dict[str, Any]) -> int:
-    with binding.call("remove grants"):
+    with binding.call("remove grants") as own:
         try:
-            return (await collection.delete_many(condition)).deleted_count
+            return (await collection.delete_many(condition, session=own)).deleted_count
         except NetworkTimeout:
             raise
         except AutoReconnect:
             # The driver does not repeat a delete_many by itself; repeating it is safe.
-            return (await collection.delete_many(condition)).deleted_count
+            return (await collection.delete_many(condition, session=own)).deleted_count

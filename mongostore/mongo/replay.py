@@ -35,9 +35,9 @@ class MongoReplayCache:
             "tenant": self._tenant,
             "purge_at": remembered_until(expires_at, now),
         }
-        with self._binding.call("remember a handle"):
+        with self._binding.call("remember a handle") as own:
             try:
-                await insert_over_expired(self._handles, document, now)
+                await insert_over_expired(self._handles, document, now, session=own)
             except DuplicateKeyError:
                 return False
         return True

@@ -113,8 +113,8 @@ class MongoResourceStore:
         return await self._find(ApiResourceFields, query) if scopes else []
 
     async def _find(self, fields_class: type[RevisedFields], query: Mapping[str, Any]) -> Sequence[StoredDocument]:
-        with self._binding.call("find resources"):
-            return await self._binding.preferred(fields_class).find(query).to_list()
+        with self._binding.call("find resources") as own:
+            return await self._binding.preferred(fields_class).find(query, session=own).to_list()
 
     async def _save_scope(
         self, fields: dict[str, Any], kind: ScopeKind, what: str, expected_revision: int | None
@@ -125,9 +125,9 @@ class MongoResourceStore:
     async def _delete(self, fields_class: type[RevisedFields], name: str, kind: Mapping[str, str]) -> bool:
         if not is_identifier(name):
             return False
-        with self._binding.call("delete a resource"):
+        with self._binding.call("delete a resource") as own:
             result = await self._binding.collection(fields_class).delete_one(
-                {"_id": record_id(self._tenant, name), **kind}
+                {"_id": record_id(self._tenant, name), **kind}, session=own
             )
         return result.deleted_count == 1
 

@@ -7,6 +7,7 @@ from beanie import Document, Replace
 from beanie.exceptions import DocumentNotFound
 from beanie.odm.actions import wrap_with_actions
 from pymongo import ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from mongostore.mongo.binding import Binding
@@ -55,56 +56,60 @@ class RevisedWriter:
         """
         document_class = await self._binding.document(fields_class)
         same = same or {}
-        with self._binding.call(f"save {what}"):
+        with self._binding.call(f"save {what}") as own:
             beyond = 0
             while True:
-                document = document_class(**fields, revision=await self._draw(beyond))
-                if await _write(document, expected_revision, same):
+                document = document_class(**fields, revision=await self._draw(beyond, own))
+                if await _write(document, expected_revision, same, own):
                     return int(document.revision)
                 stored = await self._binding.collection(fields_class).find_one(
-                    {"_id": document.id}, ["revision", *same]
+                    {"_id": document.id}, ["revision", *same], session=own
                 )
                 beyond = _revision_to_exceed(stored, what, expected_revision, same)
 
-    async def _draw(self, beyond: int) -> int:
+    async def _draw(self, beyond: int, session: AsyncClientSession | None) -> int:
         """A number larger than all before it, and than `beyond`: a counter that was lost must not give them again."""
         try:
-            return await self._increment(beyond)
+            return await self._increment(beyond, session)
         except DuplicateKeyError:
             # Two first writers: the other has made the counter.
-            return await self._increment(beyond)
+            return await self._increment(beyond, session)
 
-    async def _increment(self, beyond: int) -> int:
+    async def _increment(self, beyond: int, session: AsyncClientSession | None) -> int:
         counter: Any = await self._binding.collection(RevisionFields).find_one_and_update(
             {"_id": record_id(self._tenant, _COUNTER)},
             [{"$set": {"tenant": self._tenant, "value": {"$add": [{"$max": ["$value", beyond]}, 1]}}}],
             upsert=True,
             return_document=ReturnDocument.AFTER,
+            session=session,
         )
         return int(counter["value"])
 
 
-async def _write(document: Document, expected_revision: int | None, same: Mapping[str, Any]) -> bool:
+async def _write(
+    document: Document, expected_revision: int | None, same: Mapping[str, Any], session: AsyncClientSession | None
+) -> bool:
     """Write the document if what is stored allows it; False when it does not."""
     revision: dict[str, Any] = {"$not": {"$gte": document.revision}}
     if expected_revision:
         revision["$eq"] = expected_revision
-    if expected_revision != 0 and await _replace(document, {"_id": document.id, "revision": revision, **same}):
+    condition = {"_id": document.id, "revision": revision, **same}
+    if expected_revision != 0 and await _replace(document, condition, session):
         return True
     if expected_revision:
         return False
     try:
-        await document.insert()
+        await document.insert(session=session)
     except DuplicateKeyError:
         return False
     return True
 
 
 @wrap_with_actions(Replace)
-async def _replace(document: Document, condition: Mapping[str, Any]) -> bool:
+async def _replace(document: Document, condition: Mapping[str, Any], session: AsyncClientSession | None) -> bool:
     # Beanie's own `replace` has no condition but the `_id`.
     try:
-        await type(document).find_one(condition).replace_one(document)
+        await type(document).find_one(condition).replace_one(document, session=session)
     except DocumentNotFound:
         return False
     return True

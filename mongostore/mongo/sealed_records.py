@@ -47,10 +47,10 @@ class MongoSealedRecordStore:
         fields = self._fields[label]
         collection = self._binding.collection(fields)
         ids = tenant_ids(self._tenant, record_id(self._tenant, after))
-        with self._binding.call(f"look for what is to be sealed anew in {label}"):
+        with self._binding.call(f"look for what is to be sealed anew in {label}") as own:
             # The index alone tells where the look ends; the records themselves stay on the server unless they are stale.
             end = await collection.find_one(
-                {"_id": ids}, {"_id": 1}, sort=[("_id", ASCENDING)], skip=limit - 1, hint=BY_ID
+                {"_id": ids}, {"_id": 1}, sort=[("_id", ASCENDING)], skip=limit - 1, hint=BY_ID, session=own
             )
             if end is not None:
                 ids = {"$gt": ids["$gt"], "$lte": end["_id"]}
@@ -61,6 +61,7 @@ class MongoSealedRecordStore:
                 # Negative: one answer, which MongoDB cuts at 16 MiB, and no cursor.
                 limit=-limit,
                 hint=BY_ID,
+                session=own,
             )
             found = await stale.to_list()
         # Behind the last that was found, not at the end: the answer may have been cut.
@@ -85,8 +86,8 @@ class MongoSealedRecordStore:
             )
             for value, envelope in changes
         ]
-        with self._binding.call(f"store what was sealed anew in {label}"):
-            result = await self._binding.collection(self._fields[label]).bulk_write(updates, ordered=False)
+        with self._binding.call(f"store what was sealed anew in {label}") as own:
+            result = await self._binding.collection(self._fields[label]).bulk_write(updates, ordered=False, session=own)
         return result.modified_count
 
 

@@ -89,16 +89,17 @@ async def ttl_monitor_runs(connection: Connection, limit: timedelta) -> bool | N
 async def _hello(
     connection: Connection, clock: Clock, limit: timedelta
 ) -> tuple[Mapping[str, Any], datetime, datetime]:
-    with connection.call("ask the server how it is", limit):
+    with connection.call("ask the server how it is", limit) as own:
         database = connection.database("admin")
         # Not the first command of a new pool, or connecting would count as the clock's error.
-        await database.command("ping", read_preference=ReadPreference.PRIMARY_PREFERRED)
+        await database.command("ping", read_preference=ReadPreference.PRIMARY_PREFERRED, session=own)
         asked = clock.now()
         hello = await database.command(
             "hello",
             read_preference=ReadPreference.PRIMARY_PREFERRED,
             # Commands don't take the database's own: the time would come naive.
             codec_options=database.codec_options,
+            session=own,
         )
         return hello, asked, clock.now()
 
@@ -106,9 +107,9 @@ async def _hello(
 async def _answer(connection: Connection, command: dict[str, Any], limit: timedelta) -> Mapping[str, Any] | None:
     """The answer to a command that a user may not be allowed, or a server may not know; None then."""
     try:
-        with connection.call("ask the server how it is", limit):
+        with connection.call("ask the server how it is", limit) as own:
             answer: Mapping[str, Any] = await connection.database("admin").command(
-                command, read_preference=ReadPreference.PRIMARY_PREFERRED
+                command, read_preference=ReadPreference.PRIMARY_PREFERRED, session=own
             )
     except StorageUnavailable as error:
         refusal = error.__cause__

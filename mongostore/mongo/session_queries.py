@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from mongostore.clock import Clock
@@ -36,13 +37,14 @@ class SessionQueries:
         search = SessionSearch.of(query)
         if not search.possible:
             return no_sessions()
-        found = MatchingSessions(self._binding.collection(SessionFields), self._codec.tenant, search, self._clock.now())
+        sessions = self._binding.collection(SessionFields)
         action = (
             "search every session for a part of a text (a prefix is found at once)"
             if search.substring
             else "list sessions"
         )
-        with self._binding.call(action):
+        with self._binding.call(action) as own:
+            found = MatchingSessions(sessions, self._codec.tenant, search, self._clock.now(), session=own)
             page, token = await self._tokens.read_page(
                 found, search.scope(), query.results_token, page_size(query), backward=query.request_prior_results
             )
@@ -53,27 +55,37 @@ class MatchingSessions:
     """The live sessions that a search matches, ordered by (folded name, `_id`)."""
 
     def __init__(
-        self, collection: AsyncCollection[dict[str, Any]], tenant: str, search: SessionSearch, now: datetime
+        self,
+        collection: AsyncCollection[dict[str, Any]],
+        tenant: str,
+        search: SessionSearch,
+        now: datetime,
+        *,
+        session: AsyncClientSession | None = None,
     ) -> None:
-        """Args: where, whose, which, and when."""
+        """Args: where, whose, which, and when; the driver's session to read in."""
         self._collection = collection
         self._tenant = tenant
         self._search = search
         self._now = now
+        self._session = session
 
     async def after(self, position: Position | None, limit: int) -> list[dict[str, Any]]:
         """See `Ordered.after`."""
-        return await self._collection.find(self.query("$gt", position)).sort(_order(ASCENDING)).limit(limit).to_list()
+        return await self._page(self.query("$gt", position), ASCENDING, limit)
 
     async def before(self, position: Position, limit: int) -> list[dict[str, Any]]:
         """See `Ordered.before`."""
-        return await self._collection.find(self.query("$lt", position)).sort(_order(DESCENDING)).limit(limit).to_list()
+        return await self._page(self.query("$lt", position), DESCENDING, limit)
 
     async def count(self, limit: int) -> int | None:
         """See `Ordered.count`."""
         if self._search.substring:
             return None
-        return await self._collection.count_documents(self.query(), limit=limit)
+        return await self._collection.count_documents(self.query(), limit=limit, session=self._session)
+
+    async def _page(self, query: dict[str, Any], direction: int, limit: int) -> list[dict[str, Any]]:
+        return await self._collection.find(query, session=self._session).sort(_order(direction)).limit(limit).to_list()
 
     def position(self, item: dict[str, Any]) -> Position:
         """See `Ordered.position`."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pymongo import ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import AutoReconnect, DuplicateKeyError
 
@@ -44,16 +45,16 @@ class MongoServerSideSessionStore:
         """See `ServerSideSessionStore.create_session`."""
         check_session(session)
         document = await self._codec.document(session)
-        with self._binding.call("add a session"):
+        with self._binding.call("add a session") as own:
             while True:
                 try:
-                    await self._sessions.insert_one(document)
+                    await self._sessions.insert_one(document, session=own)
                 except DuplicateKeyError as error:
                     now = self._clock.now()
-                    found = await self._sessions.find_one({"_id": document["_id"]})
+                    found = await self._sessions.find_one({"_id": document["_id"]}, session=own)
                     if found is not None and is_live(found, now):
                         raise AlreadyExists("a session with this key exists already; make a new key") from error
-                    if found is None or not await self._supersede(found, document, now):
+                    if found is None or not await self._supersede(found, document, now, own):
                         continue  # It was processed, or its key taken, in between: look again.
                 return
 
@@ -73,8 +74,8 @@ class MongoServerSideSessionStore:
         # A claim can be on a live session where the claimer's clock is ahead; it ends when the session goes on.
         absent = [name for name, value in columns.items() if value is None]
         change["$unset"] = dict.fromkeys([*absent, "claim"], "")
-        with self._binding.call("update a session"):
-            result = await self._sessions.update_one(self._live(session.key), change, hint=BY_ID)
+        with self._binding.call("update a session") as own:
+            result = await self._sessions.update_one(self._live(session.key), change, hint=BY_ID, session=own)
         if result.matched_count == 0:
             raise NotFound("there is no session with this key, or it has expired; create a new one")
 
@@ -82,8 +83,8 @@ class MongoServerSideSessionStore:
         """See `ServerSideSessionStore.delete_session`."""
         if not is_identifier(key):
             return False
-        with self._binding.call("delete a session"):
-            return (await self._sessions.delete_one(self._live(key), hint=BY_ID)).deleted_count == 1
+        with self._binding.call("delete a session") as own:
+            return (await self._sessions.delete_one(self._live(key), hint=BY_ID, session=own)).deleted_count == 1
 
     async def get_sessions(self, filter: SessionFilter) -> list[ServerSideSession]:  # noqa: A002 - the reference's name
         """See `ServerSideSessionStore.get_sessions`."""
@@ -91,8 +92,8 @@ class MongoServerSideSessionStore:
         query = self._query(filter)
         if query is None:
             return []
-        with self._binding.call("list sessions"):
-            found = await self._sessions.find(query).to_list()
+        with self._binding.call("list sessions") as own:
+            found = await self._sessions.find(query, session=own).to_list()
         return await self._codec.sessions(found)
 
     async def delete_sessions(self, filter: SessionFilter) -> int:  # noqa: A002 - the reference's name
@@ -101,16 +102,16 @@ class MongoServerSideSessionStore:
         query = self._query(filter)
         if query is None:
             return 0
-        with self._binding.call("delete sessions"):
-            return (await _repeated(lambda: self._sessions.delete_many(query))).deleted_count
+        with self._binding.call("delete sessions") as own:
+            return (await _repeated(lambda: self._sessions.delete_many(query, session=own))).deleted_count
 
     async def slide_session(self, key: str) -> ServerSideSession | None:
         """See `ServerSideSessionStore.slide_session`."""
         if not is_identifier(key):
             return None
-        with self._binding.call("slide a session"):
+        with self._binding.call("slide a session") as own:
             found = await self._sessions.find_one_and_update(
-                self._live(key), self._slide(), return_document=ReturnDocument.AFTER, hint=BY_ID
+                self._live(key), self._slide(), return_document=ReturnDocument.AFTER, hint=BY_ID, session=own
             )
         return await self._codec.session(found) if found else None
 
@@ -120,8 +121,10 @@ class MongoServerSideSessionStore:
         query = self._query(filter)
         if query is None:
             return 0
-        with self._binding.call("slide sessions"):
-            return (await _repeated(lambda: self._sessions.update_many(query, self._slide()))).matched_count
+        with self._binding.call("slide sessions") as own:
+            return (
+                await _repeated(lambda: self._sessions.update_many(query, self._slide(), session=own))
+            ).matched_count
 
     async def get_and_remove_expired_sessions(self, count: int) -> list[ServerSideSession]:
         """See `ServerSideSessionStore.get_and_remove_expired_sessions`."""
@@ -139,16 +142,18 @@ class MongoServerSideSessionStore:
         """See `ServerSideSessionStore.query_sessions`."""
         return await self._queries.read(query)
 
-    async def _supersede(self, expired: dict[str, Any], document: dict[str, Any], now: datetime) -> bool:
+    async def _supersede(
+        self, expired: dict[str, Any], document: dict[str, Any], now: datetime, session: AsyncClientSession | None
+    ) -> bool:
         """Put a session in the place of an expired one; False when that one is gone or changed.
 
         The expired one is laid aside first. A crash in between leaves it twice, and its logout is processed twice.
         """
         if expired["purge_at"] > now:
             with suppress(DuplicateKeyError):  # Somebody else is laying it aside, too; one of us takes its place.
-                await self._sessions.insert_one(self._codec.aside(expired))
+                await self._sessions.insert_one(self._codec.aside(expired), session=session)
         this_one = {"_id": document["_id"], "payload": expired["payload"], "expires": {"$lte": now}}
-        return (await self._sessions.replace_one(this_one, document, hint=BY_ID)).matched_count == 1
+        return (await self._sessions.replace_one(this_one, document, hint=BY_ID, session=session)).matched_count == 1
 
     def _slide(self) -> list[dict[str, Any]]:
         """As `slid_expiry`, but within the write. A change of nothing costs none."""

@@ -58,11 +58,12 @@ class MongoSigningKeyStore:
         """See `SigningKeyStore.delete_key`."""
         for found in await self._documents():
             if found.get("key_id") == id and not is_deleted(found):
-                with self._binding.call("delete a signing key"):
+                with self._binding.call("delete a signing key") as own:
                     result = await self._keys.update_one(
                         {"_id": found["_id"], "key_id": id, "purge_at": None},
                         {"$set": {"purge_at": self._clock.now() + TOMBSTONE_LIFETIME}, "$unset": {"payload": ""}},
                         hint=BY_ID,
+                        session=own,
                     )
                 return result.matched_count == 1
         return False
@@ -77,16 +78,16 @@ class MongoSigningKeyStore:
         """See `SigningKeyRecords.add`."""
         check_signing_key(key)
         document = await self._codec.document(key, after + 1, supersedes=supersedes)
-        with self._binding.call("store a signing key"):
+        with self._binding.call("store a signing key") as own:
             try:
-                await self._keys.insert_one(document)
+                await self._keys.insert_one(document, session=own)
             except DuplicateKeyError:
                 return False
         return True
 
     async def _documents(self) -> list[dict[str, Any]]:
-        with self._binding.call("read the signing keys"):
-            found = await self._keys.find({"_id": tenant_ids(self._codec.tenant)}).to_list()
+        with self._binding.call("read the signing keys") as own:
+            found = await self._keys.find({"_id": tenant_ids(self._codec.tenant)}, session=own).to_list()
         return sorted(found, key=generation_of)
 
     @property

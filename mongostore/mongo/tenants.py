@@ -31,28 +31,33 @@ class MongoTenantRegistry:
     async def register(self, tenant: Tenant) -> bool:
         """See `TenantRegistry.register`."""
         document = {"_id": tenant, "tenant": tenant, "created": self._clock.now()}
-        with self._binding.call("register a tenant"):
+        with self._binding.call("register a tenant") as own:
             try:
-                await self._tenants.insert_one(document)
+                await self._tenants.insert_one(document, session=own)
             except DuplicateKeyError:
                 return False
         return True
 
     async def is_registered(self, tenant: Tenant) -> bool:
         """See `TenantRegistry.is_registered`."""
-        with self._binding.call("look a tenant up"):
-            return await self._tenants.find_one({"_id": tenant}, projection={"_id": 1}) is not None
+        with self._binding.call("look a tenant up") as own:
+            return await self._tenants.find_one({"_id": tenant}, projection={"_id": 1}, session=own) is not None
 
     async def registered(self) -> list[Tenant]:
         """See `TenantRegistry.registered`."""
-        with self._binding.call("list the tenants"):
-            found = await self._tenants.find({}, projection={"_id": 1}).sort("_id", ASCENDING).hint("_id_").to_list()
+        with self._binding.call("list the tenants") as own:
+            found = (
+                await self._tenants.find({}, projection={"_id": 1}, session=own)
+                .sort("_id", ASCENDING)
+                .hint("_id_")
+                .to_list()
+            )
         return [Tenant(document["_id"]) for document in found]
 
     async def strike(self, tenant: Tenant) -> bool:
         """See `TenantRegistry.strike`."""
-        with self._binding.call("strike a tenant off"):
-            return (await self._tenants.delete_one({"_id": tenant})).deleted_count == 1
+        with self._binding.call("strike a tenant off") as own:
+            return (await self._tenants.delete_one({"_id": tenant}, session=own)).deleted_count == 1
 
     @property
     def _tenants(self) -> AsyncCollection[dict[str, Any]]:
@@ -82,16 +87,23 @@ async def _remove_from(
     collection = binding.collection(fields)
     removed = 0
     while True:
-        with binding.call("remove the records of a tenant"):
-            batch = await collection.find(condition, projection={"_id": 1}).sort("_id").limit(_BATCH_SIZE).to_list()
+        with binding.call("remove the records of a tenant") as own:
+            batch = (
+                await collection.find(condition, projection={"_id": 1}, session=own)
+                .sort("_id")
+                .limit(_BATCH_SIZE)
+                .to_list()
+            )
             if not batch:
                 return removed
-            result = await collection.delete_many({"_id": {"$in": [document["_id"] for document in batch]}})
+            result = await collection.delete_many(
+                {"_id": {"$in": [document["_id"] for document in batch]}}, session=own
+            )
         removed += result.deleted_count
         on_progress(fields.label, removed)
 
 
 async def drop_database(binding: Binding) -> None:
     """Drop the database of a tenant that has one of its own."""
-    with binding.call("drop the database of a tenant"):
-        await binding.connection.client.drop_database(binding.database_name)
+    with binding.call("drop the database of a tenant") as own:
+        await binding.connection.client.drop_database(binding.database_name, session=own)

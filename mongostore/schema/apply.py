@@ -114,8 +114,8 @@ async def _apply(
         elif change.index is not None and change.kind is Drift.CHANGED_TTL:
             await _set_ttl(binding, desired, change.index)
         elif change.index is not None and change.kind in _TO_DROP:
-            with schema_call(binding, f"drop the index {change.index} of {desired.name}"):
-                await binding.database[desired.name].drop_index(change.index)
+            with schema_call(binding, f"drop the index {change.index} of {desired.name}") as own:
+                await binding.database[desired.name].drop_index(change.index, session=own)
     to_build = [change.index for change in changes if change.index is not None and change.kind in _TO_BUILD]
     if to_build:
         step = f"create {', '.join(to_build)} of {desired.name}"
@@ -124,10 +124,10 @@ async def _apply(
 
 
 async def _create(binding: Binding, desired: DesiredCollection) -> None:
-    with schema_call(binding, f"create the collection {desired.name}"):
+    with schema_call(binding, f"create the collection {desired.name}") as own:
         try:
             await binding.database.create_collection(
-                desired.name, check_exists=False, validator=desired.validator, **VALIDATION
+                desired.name, check_exists=False, validator=desired.validator, **VALIDATION, session=own
             )
         except OperationFailure as error:
             # A running store was first, with its first document; the next plan sees what is missing.
@@ -136,22 +136,25 @@ async def _create(binding: Binding, desired: DesiredCollection) -> None:
 
 
 async def _set_validator(binding: Binding, desired: DesiredCollection) -> None:
-    with schema_call(binding, f"set the validator of {desired.name}"):
-        await binding.database.command("collMod", desired.name, validator=desired.validator, **VALIDATION)
+    with schema_call(binding, f"set the validator of {desired.name}") as own:
+        await binding.database.command("collMod", desired.name, validator=desired.validator, **VALIDATION, session=own)
 
 
 async def _set_ttl(binding: Binding, desired: DesiredCollection, index: str) -> None:
     ttl = desired.indexes[index]["expireAfterSeconds"]
-    with schema_call(binding, f"change the index {index} of {desired.name}"):
-        await binding.database.command("collMod", desired.name, index={"name": index, "expireAfterSeconds": ttl})
+    with schema_call(binding, f"change the index {index} of {desired.name}") as own:
+        await binding.database.command(
+            "collMod", desired.name, index={"name": index, "expireAfterSeconds": ttl}, session=own
+        )
 
 
 async def _build(binding: Binding, desired: DesiredCollection, names: Sequence[str]) -> None:
     """All in one command: MongoDB then reads the records once."""
-    with schema_call(binding, f"create {', '.join(names)} of {desired.name}", _BUILD_LIMIT):
+    with schema_call(binding, f"create {', '.join(names)} of {desired.name}", _BUILD_LIMIT) as own:
         await binding.database.command(
             "createIndexes",
             desired.name,
             indexes=[desired.indexes[name] for name in names],
             writeConcern={"w": "majority"},
+            session=own,
         )

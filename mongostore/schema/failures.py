@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from mongostore.errors import ConfigurationError, StorageUnavailable
@@ -15,8 +16,8 @@ _CONFLICTS = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 
 
 @contextmanager
-def schema_call(binding: Binding, action: str, limit: timedelta | None = None) -> Iterator[None]:
-    """Around one call of the driver.
+def schema_call(binding: Binding, action: str, limit: timedelta | None = None) -> Iterator[AsyncClientSession | None]:
+    """Around one call of the driver; gives the session that the connection lends it.
 
     Args:
         action: what is done ("create the indexes of grants").
@@ -26,9 +27,9 @@ def schema_call(binding: Binding, action: str, limit: timedelta | None = None) -
         ConfigurationError: the data or another index is in the way.
         StorageUnavailable: MongoDB did not answer, or does not allow it.
     """
-    with binding.call(action) if limit is None else binding.connection.call(action, limit):
+    with binding.call(action) if limit is None else binding.connection.call(action, limit) as own:
         try:
-            yield
+            yield own
         except DuplicateKeyError as error:
             raise ConfigurationError(
                 f"could not {action}: there are records that a unique index does not allow side by side. "

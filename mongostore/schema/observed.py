@@ -30,8 +30,10 @@ async def observe(binding: Binding, names: Collection[str]) -> dict[str, Observe
     Raises:
         StorageUnavailable: MongoDB did not answer, or does not allow it.
     """
-    with schema_call(binding, "read the schema"):
-        found = await (await binding.database.list_collections(filter={"name": {"$in": list(names)}})).to_list()
+    with schema_call(binding, "read the schema") as own:
+        found = await (
+            await binding.database.list_collections(filter={"name": {"$in": list(names)}}, session=own)
+        ).to_list()
     observed = await asyncio.gather(*(_observed(binding, each) for each in found))
     return {each["name"]: collection for each, collection in zip(found, observed, strict=True)}
 
@@ -39,8 +41,8 @@ async def observe(binding: Binding, names: Collection[str]) -> dict[str, Observe
 async def _observed(binding: Binding, listed: Mapping[str, Any]) -> ObservedCollection:
     indexes: list[Mapping[str, Any]] = []
     if listed["type"] == "collection":
-        with schema_call(binding, f"read the indexes of {listed['name']}"):
-            indexes = list(await (await binding.database[listed["name"]].list_indexes()).to_list())
+        with schema_call(binding, f"read the indexes of {listed['name']}") as own:
+            indexes = list(await (await binding.database[listed["name"]].list_indexes(session=own)).to_list())
     return ObservedCollection(
         kind=listed["type"],
         options=listed.get("options", {}),

@@ -67,8 +67,8 @@ def index_build(binding: Binding, collection: str) -> Measure:
 
     async def measure() -> tuple[int, int] | None:
         try:
-            with binding.call("read the progress of the index build"):
-                operations = await (await binding.connection.client.admin.aggregate(pipeline)).to_list()
+            with binding.call("read the progress of the index build") as own:
+                operations = await (await binding.connection.client.admin.aggregate(pipeline, session=own)).to_list()
         except StorageUnavailable:
             return None  # It needs a right of its own (inprog), and the build goes on without being watched.
         progress = [each["progress"] for each in operations]

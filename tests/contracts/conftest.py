@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from pymongo import AsyncMongoClient, MongoClient, WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from mongostore import LocalMasterKey, MemoryStore, MongoStore
 from mongostore.mongo.binding import Binding
@@ -37,14 +38,27 @@ async def mongo(client: Any, database: str) -> AsyncIterator[MongoStore]:
         yield store
 
 
+@asynccontextmanager
+async def in_a_transaction(client: Any, database: str) -> AsyncIterator[MongoStore]:
+    """Used by a server that has bound a session with a transaction of its own, which is undone in the end."""
+    if not hasattr(AsyncClientSession, "bind"):
+        pytest.skip("this PyMongo binds no sessions")
+    async with mongo(client, database) as store, client.start_session() as session, session.bind():
+        await session.start_transaction()
+        yield store
+        await session.abort_transaction()
+
+
 BACKENDS: dict[str, Callable[[Any, str], AbstractAsyncContextManager[MemoryStore | MongoStore]]] = {
     "memory": memory,
     "pymongo": mongo,
     "motor": mongo,
+    "in_a_transaction": in_a_transaction,
 }
 
-# Motor runs the same code behind a bridge: these show that the bridge holds, and all of them run with --all.
-ALWAYS_ON_MOTOR = {"TestClients", "TestPersistedGrants", "TestAuthorizationCodes", "TestRefreshTokens"}
+# These run the same code in other surroundings: some suites show that it holds there, and all of them run with --all.
+OTHER_SURROUNDINGS = {"motor", "in_a_transaction"}
+ALWAYS = {"TestClients", "TestPersistedGrants", "TestAuthorizationCodes", "TestRefreshTokens"}
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +66,7 @@ async def clients(mongo_uri: str) -> AsyncIterator[dict[str, Any]]:
     """The connection that each backend is handed."""
     motor = pytest.importorskip("motor.motor_asyncio").AsyncIOMotorClient(mongo_uri)
     async with AsyncMongoClient(mongo_uri) as client:
-        yield {"memory": None, "pymongo": client, "motor": motor}
+        yield {"memory": None, "pymongo": client, "motor": motor, "in_a_transaction": client}
     motor.close()
 
 
@@ -84,8 +98,8 @@ def backend(
 ) -> Iterator[str]:
     """A backend's name, with nothing left of the last test."""
     suite = request.cls.__name__ if request.cls else ""
-    if request.param == "motor" and suite not in ALWAYS_ON_MOTOR and not request.config.getoption("--all"):
-        pytest.skip("the rest of the suites runs through Motor with scripts/test --all")
+    if request.param in OTHER_SURROUNDINGS and suite not in ALWAYS and not request.config.getoption("--all"):
+        pytest.skip("the rest of the suites runs so with scripts/test --all")
     if request.param != "memory":
         # To wait for a majority each time would take most of the suites' time; the last one waits for all of them.
         database = mongo_connection.get_database(contract_database, write_concern=WriteConcern(w=1))
