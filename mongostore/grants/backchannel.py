@@ -6,6 +6,7 @@ from mongostore.errors import NotFound, PayloadUnreadable
 from mongostore.grants.handles import new_handle
 from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import BackChannelAuthenticationRequest, PersistedGrant, PersistedGrantFilter, PersistedGrantType
+from mongostore.models.grants import check_filter_text
 from mongostore.models.identifiers import is_identifier
 from mongostore.models.instants import expiration_of
 from mongostore.stores.grant_records import GrantRecord, GrantRecordStore
@@ -67,9 +68,10 @@ class BackChannelAuthenticationRequests:
         Unreadable ones are logged and left out.
 
         Raises:
-            ValueError: an id is empty.
+            TypeError, ValueError: an id is no text, or empty: None in place of the subject would mean everybody.
             PayloadUnreadable, KeyUnavailable: not one of those found could be read.
         """
+        check_filter_text("subject_id", subject_id)
         found = await self._grants.get_all(
             PersistedGrantFilter(subject_id=subject_id, client_id=client_id, type=self._serializer.grant_type)
         )

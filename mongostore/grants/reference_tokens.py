@@ -4,6 +4,7 @@ from mongostore.grants.families import insert_into_family
 from mongostore.grants.handles import new_handle
 from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import PersistedGrantFilter, PersistedGrantType, Token
+from mongostore.models.grants import check_filter_text
 from mongostore.models.instants import expiration_of
 from mongostore.stores.grant_records import GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
@@ -59,7 +60,13 @@ class ReferenceTokens:
         await self._grants.remove(self._serializer.key(handle))
 
     async def remove_reference_tokens(self, subject_id: str, client_id: str, session_id: str | None = None) -> int:
-        """Revoke every reference token that a client has for a subject, in one session when given; give their number."""
+        """Revoke every reference token that a client has for a subject, in one session when given; give their number.
+
+        Raises:
+            TypeError, ValueError: an id is no text, or empty: None in place of the first two would mean everybody.
+        """
+        check_filter_text("subject_id", subject_id)
+        check_filter_text("client_id", client_id)
         return await self._grants.remove_all(
             PersistedGrantFilter(
                 subject_id=subject_id,

@@ -9,6 +9,7 @@ from mongostore.grants.handles import new_handle
 from mongostore.grants.outcomes import Rotation
 from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import PersistedGrant, PersistedGrantFilter, PersistedGrantType, RefreshToken
+from mongostore.models.grants import check_filter_text
 from mongostore.models.instants import expiration_of
 from mongostore.stores.grant_records import GrantRecord, GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
@@ -72,7 +73,13 @@ class RefreshTokens:
             await self._revoke(found)
 
     async def remove_refresh_tokens(self, subject_id: str, client_id: str) -> int:
-        """Revoke every refresh token that a client has for a subject, and give the number of records removed."""
+        """Revoke every refresh token that a client has for a subject, and give the number of records removed.
+
+        Raises:
+            TypeError, ValueError: an id is no text, or empty: None would mean everybody.
+        """
+        check_filter_text("subject_id", subject_id)
+        check_filter_text("client_id", client_id)
         return await self._grants.remove_all(
             PersistedGrantFilter(subject_id=subject_id, client_id=client_id, type=PersistedGrantType.RefreshToken.value)
         )

@@ -19,6 +19,7 @@ from mongostore.models import (
     RefreshToken,
     Token,
 )
+from mongostore.models.grants import check_filter_text
 from mongostore.stores.grant_records import GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
@@ -61,9 +62,10 @@ class GrantService:
             subject_id: whose grants.
 
         Raises:
-            ValueError: the subject is empty.
+            TypeError, ValueError: the subject is no text, or empty.
             PayloadUnreadable, KeyUnavailable: not one of several grants could be read.
         """
+        check_filter_text("subject_id", subject_id)
         parts: dict[str, list[_Part]] = {}
         damaged: list[PayloadUnreadable] = []
         for grant in await self._grants.get_all(PersistedGrantFilter(subject_id=subject_id)):
@@ -89,8 +91,9 @@ class GrantService:
             How many records were removed; a lower bound after a fail-over.
 
         Raises:
-            ValueError: an id is empty.
+            TypeError, ValueError: an id is no text, or empty: None in place of the subject would mean everybody.
         """
+        check_filter_text("subject_id", subject_id)
         return await self._grants.remove_all(
             PersistedGrantFilter(subject_id=subject_id, client_id=client_id, session_id=session_id)
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from mongostore.models import Client, PersistedGrantFilter, PersistedGrantType, ServerSideSession, SessionFilter
+from mongostore.models.grants import check_filter_text
 from mongostore.sessions.user_sessions import user_session
 from mongostore.stores.clients import ClientStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
@@ -43,6 +44,8 @@ class SessionCoordination:
         """See `SessionService.validate_session`."""
         if not self.applies_to(client):
             return True
+        check_filter_text("subject_id", subject_id)
+        check_filter_text("session_id", session_id)
         return await self._sessions.slide_sessions(SessionFilter(subject_id=subject_id, session_id=session_id)) > 0
 
     async def end(self, session: ServerSideSession) -> int:

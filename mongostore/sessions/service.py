@@ -127,6 +127,9 @@ class SessionService:
 
         For a client whose tokens follow the session, there must be a session of this subject and id, and it slides: it
         is in use. All other clients' tokens have their own lifetime: True.
+
+        Raises:
+            TypeError, ValueError: the client's tokens follow the session, and an id is no text, or empty.
         """
         return await self._coordination.validate(subject_id, session_id, client)
 

@@ -120,6 +120,8 @@ class BackChannelAuthenticationRequestContract:
         for subject_id, client_id in [("", None), ("alice", "")]:
             with pytest.raises(ValueError, match="_id"):
                 await requests.get_logins_for_user(subject_id, client_id)
+        with pytest.raises(TypeError, match="subject_id"):
+            await requests.get_logins_for_user(None)
 
     async def test_expired_and_consumed_logins_are_left_out(self, store: Any) -> None:
         """What can't be answered any more is not listed."""

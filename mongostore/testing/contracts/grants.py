@@ -110,6 +110,20 @@ class UserConsentContract:
 class GrantServiceContract:
     """Listing and removing all that a subject granted."""
 
+    @pytest.mark.parametrize("subject_id", [None, "", 7], ids=repr)
+    async def test_a_missing_subject_never_means_everybody(self, store: Any, subject_id: Any) -> None:
+        """Also beside a client and a session: refused, and nothing is listed or removed."""
+        handle = await store.refresh_tokens.store_refresh_token(a_refresh_token())
+        for call in (
+            store.grants.get_all_grants(subject_id),
+            store.grants.remove_all_grants(subject_id),
+            store.grants.remove_all_grants(subject_id, "web"),
+            store.grants.remove_all_grants(subject_id, session_id="s1"),
+        ):
+            with pytest.raises((TypeError, ValueError), match="subject_id must"):
+                await call
+        assert await store.refresh_tokens.get_refresh_token(handle) is not None
+
     async def test_grants_are_merged_per_client(self, store: Any) -> None:
         """Scopes are joined, the earliest creation and the latest expiration hold, and a description is found."""
         now = store.clock.now()

@@ -273,6 +273,18 @@ class RefreshTokenContract:
         assert all([await store.refresh_tokens.get_refresh_token(handle) for handle in kept])
         assert len(await store.persisted_grants.get_all(EVERYTHING)) == 3
 
+    @pytest.mark.parametrize("ids", [(None, "web"), ("alice", None), ("", "web"), ("alice", "")], ids=repr)
+    async def test_a_missing_id_never_widens_a_revocation(self, store: Any, ids: Any) -> None:
+        """None or an empty text in place of a subject or client would mean every one: refused, and nothing is removed."""
+        refresh, reference = store.refresh_tokens, store.reference_tokens
+        handle = await refresh.store_refresh_token(a_refresh_token())
+        token = await reference.store_reference_token(a_reference_token())
+        for remove in (refresh.remove_refresh_tokens, reference.remove_reference_tokens):
+            with pytest.raises((TypeError, ValueError), match="_id must"):
+                await remove(*ids)
+        assert await refresh.get_refresh_token(handle) is not None
+        assert await reference.get_reference_token(token) is not None
+
     @pytest.mark.parametrize("change", [{"subject_id": "bob"}, {"client_id": "spa"}, {"session_id": "s2"}])
     async def test_a_successor_of_somebody_else_is_refused(self, store: Any, change: dict[str, str]) -> None:
         """Subject, client and session stay the same along a family; the old token stays usable."""

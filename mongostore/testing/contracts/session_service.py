@@ -193,6 +193,13 @@ class SessionServiceContract:
         store.clock.advance(timedelta(milliseconds=1))
         assert await store.sessions.validate_session("alice", "s1", client) is False
 
+    @pytest.mark.parametrize("ids", [(None, "s1"), ("alice", None), ("", "s1"), ("alice", "")], ids=repr)
+    async def test_a_token_without_subject_or_session_is_no_one_s(self, store: Any, ids: Any) -> None:
+        """A missing id would be that of any session: refused."""
+        await store.tickets.store(a_ticket())
+        with pytest.raises((TypeError, ValueError), match="_id must"):
+            await store.sessions.validate_session(*ids, a_client(coordinate_lifetime_with_user_session=True))
+
     async def test_the_use_of_a_token_prolongs_the_sign_in(self, store: Any) -> None:
         """The session that it slides, and no other, is told by its ticket to be renewed now, and to expire later."""
         client = a_client(coordinate_lifetime_with_user_session=True)
