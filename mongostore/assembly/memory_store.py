@@ -5,10 +5,11 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from mongostore.assembly.admission import Admission, admitted, keys_of_admitted
+from mongostore.assembly.arguments import checked_clock, checked_options
 from mongostore.assembly.stores import Backend, Stores
 from mongostore.assembly.tenants import OnProgress, Tenants
 from mongostore.caching import CachingOptions, ConfigurationCaches
-from mongostore.clock import Clock, SystemClock
+from mongostore.clock import Clock
 from mongostore.health import HealthReport, check_memory_health
 from mongostore.memory.cleanup import MemoryCleanupRecords
 from mongostore.memory.clients import MemoryClientStore
@@ -40,12 +41,19 @@ from mongostore.tenancy import tenant as checked_tenant
 
 
 class MemoryStore(Stores):
-    """The same attributes and semantics without a database: for development and tests. What it holds dies with it."""
+    """The same attributes and semantics without a database: for development and tests. What it holds dies with it.
+
+    Nothing in it is sealed, so destroying a tenant's keys makes nothing unreadable.
+    """
 
     def __init__(self, *, options: StoreOptions | None = None, clock: Clock | None = None) -> None:
-        """Args: how the store behaves, and what tells the time."""
-        clock = clock or SystemClock()
-        self._options = options = options or StoreOptions()
+        """Args: how the store behaves, and what tells the time.
+
+        Raises:
+            TypeError: an argument has a wrong type.
+        """
+        clock = checked_clock(clock)
+        self._options = options = checked_options(options)
         self._observer = observer = Observer(options, clock, system="memory")
         registry = MemoryTenantRegistry()
         self._admission = Admission(registry, options.tenancy, registry.register, clock)

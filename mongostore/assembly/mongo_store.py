@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from mongostore.assembly.admission import Admission, keys_of_admitted
+from mongostore.assembly.arguments import checked_clock, checked_options
 from mongostore.assembly.mongo_backend import MongoBackends
 from mongostore.assembly.replacements import Replacements, checked_replacements, replacements_for
 from mongostore.assembly.stores import Stores
 from mongostore.assembly.tenants import OnProgress, Tenants
 from mongostore.caching import CachingOptions, ConfigurationCaches
-from mongostore.clock import Clock, SystemClock
+from mongostore.clock import Clock
 from mongostore.errors import ConfigurationError, MongostoreWarning
 from mongostore.health import HealthReport, check_health
 from mongostore.mongo.changes import ChangeFeed
@@ -22,7 +23,7 @@ from mongostore.mongo.tenants import MongoTenantRegistry, drop_database, remove_
 from mongostore.observer import Observer
 from mongostore.options import StoreOptions
 from mongostore.protection.key_ring import KeyRing
-from mongostore.protection.master_keys import MasterKey
+from mongostore.protection.master_keys import MasterKey, checked_master_key
 from mongostore.schema import apply_schema, check_schema
 from mongostore.tenancy import DEFAULT_TENANT, DatabasePerTenant, Tenant
 from mongostore.tenancy import tenant as checked_tenant
@@ -76,8 +77,9 @@ class MongoStore(Stores):
                 "a store needs a master key: make one with LocalMasterKey.generate() or 'mongostore keys generate-master', "
                 'keep it outside MongoDB, and pass master_key=LocalMasterKey.from_env("MONGOSTORE_MASTER_KEY")'
             )
-        self._options = options = options or StoreOptions()
-        clock = clock or SystemClock()
+        checked_master_key(master_key)
+        self._options = options = checked_options(options)
+        clock = checked_clock(clock)
         self._replacements = checked_replacements(replacements)
         self._connection = Connection(
             connection,

@@ -14,10 +14,18 @@ from urllib.parse import quote
 import pytest
 from pymongo import AsyncMongoClient
 
-from mongostore import ConfigurationError, KeyUnavailable, LocalMasterKey, MongoStore, StorageUnavailable, StoreOptions
+from mongostore import (
+    ConfigurationError,
+    KeyUnavailable,
+    LocalMasterKey,
+    MemoryStore,
+    MongoStore,
+    StorageUnavailable,
+    StoreOptions,
+)
 from mongostore.errors import MongostoreError
 from mongostore.models import PersistedGrant, PersistedGrantFilter
-from mongostore.testing import EmbeddedMongo
+from mongostore.testing import EmbeddedMongo, FakeClock
 from mongostore.testing.factories import a_grant, a_refresh_token, an_authorization_code
 
 KEY = LocalMasterKey.generate()
@@ -135,6 +143,27 @@ def test_a_wrong_connection_is_refused(connection):
     """What is neither URI nor asynchronous client is a TypeError at once."""
     with pytest.raises(TypeError, match="AsyncMongoClient"):
         MongoStore(connection, database="identity", master_key=KEY)
+
+
+@pytest.mark.parametrize(
+    "master_key", ["text", b"k" * 32, object(), LocalMasterKey], ids=["text", "bytes", "object", "class"]
+)
+def test_what_is_no_master_key_is_refused(master_key):
+    """A key's text or bytes, or the class, in place of the key itself: told at once, and not repeated."""
+    with pytest.raises(TypeError, match="a master key has") as caught:
+        MongoStore("mongodb://localhost", database="identity", master_key=master_key)
+    assert "kkk" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"options": {}}, {"options": {"caching": 1}}, {"clock": 7}, {"clock": FakeClock}], ids=repr
+)
+def test_wrong_options_and_clocks_are_refused(wrong):
+    """By either store, when it is made."""
+    with pytest.raises(TypeError, match=next(iter(wrong))):
+        MongoStore("mongodb://localhost", database="identity", master_key=KEY, **wrong)
+    with pytest.raises(TypeError, match=next(iter(wrong))):
+        MemoryStore(**wrong)
 
 
 def test_a_synchronous_client_is_refused(mongo_connection):

@@ -1,7 +1,7 @@
 """Several master keys at once, for the time in which one replaces another."""
 
 from mongostore.errors import ConfigurationError, KeyUnavailable
-from mongostore.protection.master_keys.protocol import MasterKey
+from mongostore.protection.master_keys.protocol import MasterKey, checked_master_key
 
 
 class MasterKeyChain:
@@ -12,10 +12,7 @@ class MasterKeyChain:
 
     def __init__(self, current: MasterKey, *previous: MasterKey) -> None:
         for key in (current, *previous):
-            if not isinstance(key, MasterKey):
-                raise TypeError(
-                    f"a master key has id, wrap and unwrap, see MasterKey; it is not a {type(key).__name__}"
-                )
+            checked_master_key(key)
         self._current = current
         self._by_id = {key.id: key for key in (current, *previous)}
         if len(self._by_id) != 1 + len(previous):

@@ -49,3 +49,15 @@ class MasterKey(Protocol):
         Raises:
             KeyUnavailable: this is not that key, or `wrapped` was altered or wrapped in another context.
         """
+
+
+def checked_master_key(key: object) -> MasterKey:
+    """Give it back when it is one.
+
+    Raises:
+        TypeError: it is something else; a class in place of an object, for example.
+    """
+    if isinstance(key, type) or not isinstance(key, MasterKey):
+        name = f"the class {key.__name__}" if isinstance(key, type) else f"a {type(key).__name__}"
+        raise TypeError(f"a master key has id, wrap and unwrap, see MasterKey; it is not {name}")
+    return key
