@@ -14,6 +14,7 @@ from pymongo.errors import (
     DuplicateKeyError,
     ExecutionTimeout,
     InvalidOperation,
+    NotPrimaryError,
     OperationFailure,
     PyMongoError,
     WriteConcernError,
@@ -102,6 +103,11 @@ def _translated(error: Exception, action: str, seconds: float, hosts: str) -> Mo
         return StorageUnavailable(
             f"could not {action} safely: MongoDB at {hosts} wrote it, but a majority did not confirm; it may be lost. "
             "Check the replica set's members, then try again"
+        )
+    if isinstance(error, NotPrimaryError):
+        return StorageUnavailable(
+            f"could not {action}: the primary of MongoDB at {hosts} has stepped down, and another is being elected. "
+            "Try again"
         )
     if isinstance(error, ConnectionFailure | ExecutionTimeout) or (isinstance(error, PyMongoError) and error.timeout):
         return StorageUnavailable(
