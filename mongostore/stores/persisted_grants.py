@@ -16,6 +16,9 @@ class PersistedGrantStore(Protocol):
     async def store(self, grant: PersistedGrant) -> None:
         """Insert the grant, or replace whatever is stored under its key, all fields included: one atomic operation.
 
+        MongoDB is sent an insert first when nobody has set `consumed_time`, not even to None; for what was read before,
+        a replacement. Each does what the other would, by one more command where a key is taken after all.
+
         Raises:
             TypeError, ValueError: the grant holds what can't be stored.
             StorageUnavailable: no majority confirmed it in time.
