@@ -26,9 +26,7 @@ def identifier_problem(value: object) -> str | None:
 
 def is_identifier(value: object) -> bool:
     """True when something can be stored, and so found, under `value`."""
-    return (
-        isinstance(value, str) and 0 < len(value) <= MAX_IDENTIFIER_LENGTH and value.isascii() and "\0" not in value
-    ) or identifier_problem(value) is None
+    return identifier_problem(value) is None
 
 
 def check_identifier(name: str, value: object) -> str:

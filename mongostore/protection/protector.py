@@ -57,10 +57,7 @@ class SealingProtector:
 
     async def open(self, sealed: bytes, context: Context) -> bytes:
         """See `Protector.open`."""
-        try:
-            key_id, nonce, ciphertext = take_apart(sealed)
-        except PayloadUnreadable as error:
-            raise unreadable(context, str(error)) from error
+        key_id, nonce, ciphertext = parse(sealed, context)
         keys = self._key_ring.for_tenant(context.tenant)
         cipher = keys.cached_opening_key(key_id) or await keys.opening_key(key_id)
         try:

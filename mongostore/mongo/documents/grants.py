@@ -117,9 +117,7 @@ class GrantCodec:
             "type": grant.type,
             "client_id": grant.client_id,
             "creation_time": grant.creation_time,
-            "payload": await self._protector.seal(
-                pack(grant.data), Context(self.tenant, GrantFields.label, grant.key, "payload")
-            ),
+            "payload": await self._protector.seal(pack(grant.data), self._context(grant.key, "payload")),
         }
         optional = (
             ("subject_id", grant.subject_id),
@@ -155,9 +153,7 @@ class GrantCodec:
             KeyUnavailable: the data key that sealed it is missing.
         """
         key = natural_key(document["_id"])
-        payload = await self._protector.open(
-            document.get("payload", b""), Context(self.tenant, GrantFields.label, key, "payload")
-        )
+        payload = await self._protector.open(document.get("payload", b""), self._context(key, "payload"))
         try:
             purge_at = document.get("purge_at")
             if purge_at is not None and not isinstance(purge_at, datetime):
