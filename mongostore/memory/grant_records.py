@@ -7,6 +7,7 @@ from mongostore.errors import AlreadyExists
 from mongostore.memory.grant_table import GrantTable
 from mongostore.models import PersistedGrant
 from mongostore.models.grants import check_grant
+from mongostore.models.identifiers import is_identifier
 from mongostore.stores.grant_records import GrantRecord
 
 
@@ -38,7 +39,7 @@ class MemoryGrantRecordStore:
 
     async def find(self, key: str) -> GrantRecord | None:
         """See `GrantRecordStore.find`."""
-        row = self._table.rows.get(key)
+        row = self._table.row(key)
         return row.record if row and row.is_present(self._table.clock.now()) else None
 
     async def take(self, key: str, *, completed: bool = False) -> GrantRecord | None:
@@ -66,7 +67,7 @@ class MemoryGrantRecordStore:
 
     async def make_live(self, key: str) -> bool:
         """See `GrantRecordStore.make_live`."""
-        row = self._table.rows.get(key)
+        row = self._table.row(key)
         if row is None or not row.is_live(self._table.clock.now()):
             return False
         self._table.put(row.record)
@@ -74,12 +75,14 @@ class MemoryGrantRecordStore:
 
     async def discard_pending(self, key: str) -> None:
         """See `GrantRecordStore.discard_pending`."""
-        row = self._table.rows.get(key)
+        row = self._table.row(key)
         if row is not None and row.pending:
             del self._table.rows[key]
 
     async def remove_family(self, family: str) -> int:
         """See `GrantRecordStore.remove_family`."""
+        if not is_identifier(family):
+            return 0
         keys = [key for key, row in self._table.rows.items() if row.record.family == family]
         for key in keys:
             del self._table.rows[key]

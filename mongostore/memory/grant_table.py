@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mongostore.clock import Clock
+from mongostore.models.identifiers import is_identifier
 from mongostore.stores.grant_records import CLOSED_FAMILY_KEPT, GrantRecord, purge_time
 
 # Purged rows are swept when the table has doubled since the last sweep, and only long after their time: like a database,
@@ -59,9 +60,13 @@ class GrantTable:
         if len(self.rows) >= self._sweep_at_rows:
             self._sweep()
 
+    def row(self, key: str) -> Row | None:
+        """The row of a key, whatever its state; nothing for what can't be one."""
+        return self.rows.get(key) if is_identifier(key) else None
+
     def live(self, key: str) -> Row | None:
         """The row that a transition may begin from."""
-        row = self.rows.get(key)
+        row = self.row(key)
         return row if row is not None and not row.pending and row.is_live(self.clock.now()) else None
 
     def take(self, key: str, *, completed: bool = False) -> GrantRecord | None:

@@ -3,6 +3,7 @@
 from mongostore.memory.grant_table import GrantTable
 from mongostore.models import PersistedGrant, PersistedGrantFilter
 from mongostore.models.grants import check_filter, check_grant
+from mongostore.models.identifiers import is_identifier
 from mongostore.stores.grant_records import GrantRecord
 
 
@@ -20,7 +21,7 @@ class MemoryPersistedGrantStore:
 
     async def get(self, key: str) -> PersistedGrant | None:
         """See `PersistedGrantStore.get`."""
-        row = self._table.rows.get(key)
+        row = self._table.row(key)
         return row.record.grant if row and row.is_present(self._table.clock.now()) else None
 
     async def get_all(self, filter: PersistedGrantFilter) -> list[PersistedGrant]:  # noqa: A002 - the reference's name
@@ -32,7 +33,7 @@ class MemoryPersistedGrantStore:
 
     async def remove(self, key: str) -> bool:
         """See `PersistedGrantStore.remove`."""
-        return self._table.rows.pop(key, None) is not None
+        return is_identifier(key) and self._table.rows.pop(key, None) is not None
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.remove_all`."""

@@ -6,6 +6,7 @@ from mongostore.clock import Clock
 from mongostore.errors import AlreadyExists
 from mongostore.memory.expiring_table import ExpiringTable
 from mongostore.models import PushedAuthorizationRequest
+from mongostore.models.identifiers import is_identifier
 from mongostore.stores.payloads import payload_of, value_of
 from mongostore.stores.pushed_requests import LABEL
 
@@ -32,11 +33,11 @@ class MemoryPushedAuthorizationRequestStore:
 
     async def get_by_hash(self, hash: str) -> PushedAuthorizationRequest | None:  # noqa: A002 - the reference's name
         """See `PushedAuthorizationRequestStore.get_by_hash`."""
-        return _value(self.table.find(hash))
+        return _value(self.table.find(hash)) if is_identifier(hash) else None
 
     async def consume_by_hash(self, hash: str) -> PushedAuthorizationRequest | None:  # noqa: A002 - as above
         """See `PushedAuthorizationRequestStore.consume_by_hash`."""
-        return _value(self.table.take(hash, self._consumed_retention))
+        return _value(self.table.take(hash, self._consumed_retention)) if is_identifier(hash) else None
 
 
 def _value(payload: bytes | None) -> PushedAuthorizationRequest | None:

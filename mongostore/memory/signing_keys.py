@@ -1,6 +1,7 @@
 """`SigningKeyRecords` without a database."""
 
 from mongostore.models import SerializedKey
+from mongostore.models.identifiers import is_identifier
 from mongostore.stores.signing_keys import (
     SigningKeyRecord,
     SigningKeySnapshot,
@@ -29,7 +30,7 @@ class MemorySigningKeyStore:
 
     async def delete_key(self, id: str) -> bool:  # noqa: A002 - the reference's name
         """See `SigningKeyStore.delete_key`."""
-        return self._records.pop(id, None) is not None
+        return is_identifier(id) and self._records.pop(id, None) is not None
 
     async def read(self) -> SigningKeySnapshot:
         """See `SigningKeyRecords.read`."""

@@ -131,6 +131,8 @@ class SessionService:
         Raises:
             TypeError, ValueError: the client's tokens follow the session, and an id is no text, or empty.
         """
+        if not isinstance(client, Client):
+            raise TypeError(f"a Client is needed, not {type(client).__name__}")
         return await self._coordination.validate(subject_id, session_id, client)
 
     async def process_logout(self, session: ServerSideSession) -> int:
@@ -141,6 +143,8 @@ class SessionService:
         Returns:
             How many grants were removed.
         """
+        if not isinstance(session, ServerSideSession):
+            raise TypeError(f"a ServerSideSession is needed, not {type(session).__name__}")
         return await self._coordination.end(session)
 
     async def _revoke(self, context: RemoveSessionsContext) -> None:

@@ -8,6 +8,7 @@ from mongostore.clock import Clock
 from mongostore.errors import AlreadyExists, NotFound, PayloadUnreadable
 from mongostore.models import AuthenticationTicket, ServerSideSession
 from mongostore.models.base import to_payload
+from mongostore.models.identifiers import check_identifier
 from mongostore.models.principal import first_claim
 from mongostore.sessions.coordination import SessionCoordination
 from mongostore.sessions.user_sessions import ticket_of
@@ -84,9 +85,10 @@ class Tickets:
         When the subject or the session id changes, the tokens of the former session are revoked, of every client.
 
         Raises:
-            TypeError, ValueError: the ticket is none, lacks a claim, or can't be stored.
+            TypeError, ValueError: the key or the ticket is none, or the ticket lacks a claim or can't be stored.
             PayloadUnreadable, KeyUnavailable: the former session can't be read; remove it.
         """
+        check_identifier("key", key)
         renewed = self._session(key, ticket)
         while True:
             former = await self._sessions.get_session(key)

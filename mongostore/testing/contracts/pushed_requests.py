@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mongostore.errors import AlreadyExists
-from mongostore.testing.contracts.persisted_grants import IMPOSSIBLE_IDENTIFIERS, MILLISECOND, ODD_IDENTIFIERS
+from mongostore.testing.contracts.persisted_grants import IMPOSSIBLE_IDENTIFIERS, MILLISECOND, NO_TEXTS, ODD_IDENTIFIERS
 from mongostore.testing.factories import a_grant, a_pushed_request
 
 HOUR = timedelta(hours=1)
@@ -37,8 +37,10 @@ class PushedAuthorizationRequestStoreContract:
             assert await store.pushed_authorization_requests.get_by_hash(similar) is None
         assert await store.pushed_authorization_requests.consume_by_hash(odd) == par
 
-    @pytest.mark.parametrize("impossible", [*IMPOSSIBLE_IDENTIFIERS, "unknown"])
-    async def test_what_can_not_be_there_is_not_found(self, store: Any, impossible: str) -> None:
+    @pytest.mark.parametrize(
+        "impossible", [*IMPOSSIBLE_IDENTIFIERS, "unknown", *NO_TEXTS], ids=lambda value: ascii(value)[:9]
+    )
+    async def test_what_can_not_be_there_is_not_found(self, store: Any, impossible: Any) -> None:
         """Whatever a party sends, the answer is that there is no such request."""
         assert await store.pushed_authorization_requests.get_by_hash(impossible) is None
         assert await store.pushed_authorization_requests.consume_by_hash(impossible) is None

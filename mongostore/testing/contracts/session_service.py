@@ -200,6 +200,15 @@ class SessionServiceContract:
         with pytest.raises((TypeError, ValueError), match="_id must"):
             await store.sessions.validate_session(*ids, a_client(coordinate_lifetime_with_user_session=True))
 
+    @pytest.mark.parametrize("wrong", [None, "web", 7], ids=repr)
+    async def test_a_token_of_no_client_is_not_valid(self, store: Any, wrong: Any) -> None:
+        """A client that was not found must not pass for one whose tokens need no session; so with a session."""
+        await store.tickets.store(a_ticket())
+        with pytest.raises(TypeError, match="a Client is needed"):
+            await store.sessions.validate_session("alice", "s1", wrong)
+        with pytest.raises(TypeError, match="a ServerSideSession is needed"):
+            await store.sessions.process_logout(wrong)
+
     async def test_the_use_of_a_token_prolongs_the_sign_in(self, store: Any) -> None:
         """The session that it slides, and no other, is told by its ticket to be renewed now, and to expire later."""
         client = a_client(coordinate_lifetime_with_user_session=True)

@@ -11,6 +11,7 @@ import pytest
 
 from mongostore.errors import AlreadyExists
 from mongostore.models import SerializedKey
+from mongostore.testing.contracts.persisted_grants import IMPOSSIBLE_IDENTIFIERS, NO_TEXTS
 from mongostore.testing.factories import a_grant, a_serialized_key
 
 STORERS = 20
@@ -106,9 +107,7 @@ class SigningKeyStoreContract:
         with pytest.raises(AlreadyExists):
             await store.signing_keys.store_key(key)
 
-    @pytest.mark.parametrize(
-        "impossible", ["", "a\0b", "x" * 1_001, "\ud800", None], ids=lambda value: ascii(value)[:9]
-    )
+    @pytest.mark.parametrize("impossible", [*IMPOSSIBLE_IDENTIFIERS, *NO_TEXTS], ids=lambda value: ascii(value)[:9])
     async def test_an_impossible_id_finds_nothing(self, store: Any, impossible: Any) -> None:
         """What can't be stored isn't there."""
         assert await store.signing_keys.delete_key(impossible) is False

@@ -176,4 +176,7 @@ class TicketContract:
                 await store.tickets.store(wrong)
             with pytest.raises(TypeError):
                 await store.tickets.renew("k", wrong)
+        for no_key in (None, 7, b"k", ["k"]):
+            with pytest.raises(TypeError, match="key must be a str"):
+                await store.tickets.renew(no_key, a_ticket())
         assert (await store.server_side_sessions.query_sessions()).total_count == 0
