@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -171,7 +171,8 @@ async def test_processes_rotating_at_once_make_one_key(mongo_uri, database_name,
         active = {(await process.stdout.readline()).decode().strip() for process in processes}
     finally:
         for process in processes:
-            process.kill()
+            with suppress(ProcessLookupError):  # It ends by itself when it has told its key.
+                process.kill()
             await process.communicate()
     assert active == {(await store.key_ring.status()).active_key_id}
     assert [each["generation"] for each in keys.find({}, sort=[("generation", 1)])] == [1, 2]
