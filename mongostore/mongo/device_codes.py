@@ -14,6 +14,7 @@ from mongostore.models import DeviceCode
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.device_codes import DeviceCodeCodec, DeviceCodeFields
 from mongostore.mongo.expiring import BY_ID, insert_over_expired, is_present, present, take
+from mongostore.mongo.writes import sent
 from mongostore.stores.device_codes import check_interval
 from mongostore.stores.payloads import payload_of
 
@@ -42,7 +43,7 @@ class MongoDeviceFlowStore:
             except DuplicateKeyError:
                 # Either code is taken. If it is the user code of an expired request, that one makes room.
                 taken = {"tenant": document["tenant"], "user_code": document["user_code"], "purge_at": {"$lte": now}}
-                await self._codes.delete_one(taken, hint=_BY_USER_CODE, session=own)
+                await sent(lambda: self._codes.delete_one(taken, hint=_BY_USER_CODE, session=own))
                 try:
                     await insert_over_expired(self._codes, document, now, session=own)
                 except DuplicateKeyError as error:
@@ -76,7 +77,7 @@ class MongoDeviceFlowStore:
                 change = {"$set": {"is_authorized": data.is_authorized, "payload": sealed}}
                 condition = present(found["_id"], self._clock.now()) | {"user_code": query["user_code"]}
                 with self._binding.call("update a device authorization") as own:
-                    updated = await self._codes.update_one(condition, change, hint=BY_ID, session=own)
+                    updated = await sent(lambda: self._codes.update_one(condition, change, hint=BY_ID, session=own))
                 if updated.matched_count == 1:
                     return
         raise NotFound("there is no device authorization with this user code any more: it was not updated")
@@ -87,7 +88,7 @@ class MongoDeviceFlowStore:
         if stored_id is None:
             return False
         with self._binding.call("remove a device authorization") as own:
-            return (await self._codes.delete_one({"_id": stored_id}, session=own)).deleted_count == 1
+            return (await sent(lambda: self._codes.delete_one({"_id": stored_id}, session=own))).deleted_count == 1
 
     async def consume_by_device_code(self, device_code: str) -> DeviceCode | None:
         """See `DeviceFlowStore.consume_by_device_code`."""
@@ -108,13 +109,15 @@ class MongoDeviceFlowStore:
             return True
         now = self._clock.now()
         with self._binding.call("register a poll") as own:
-            before = await self._codes.find_one_and_update(
-                present(stored_id, now),
-                {"$set": {"last_poll": now}},
-                projection={"last_poll": 1},
-                return_document=ReturnDocument.BEFORE,
-                hint=BY_ID,
-                session=own,
+            before = await sent(
+                lambda: self._codes.find_one_and_update(
+                    present(stored_id, now),
+                    {"$set": {"last_poll": now}},
+                    projection={"last_poll": 1},
+                    return_document=ReturnDocument.BEFORE,
+                    hint=BY_ID,
+                    session=own,
+                )
             )
         return before is None or "last_poll" not in before or now - before["last_poll"] >= interval
 

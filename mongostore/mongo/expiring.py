@@ -7,6 +7,8 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
+from mongostore.mongo.writes import sent
+
 # Every transition names its record by `_id`: no other index is worth a thought.
 BY_ID = {"_id": 1}
 
@@ -35,7 +37,7 @@ async def insert_over_expired(
     """
     # A record whose time is not over does not match, so the upsert inserts, and meets its `_id`.
     over = {"_id": document["_id"], "purge_at": {"$lte": now}}
-    await collection.replace_one(over, document, upsert=True, hint=BY_ID, session=session)
+    await sent(lambda: collection.replace_one(over, document, upsert=True, hint=BY_ID, session=session))
 
 
 async def take(
@@ -47,10 +49,12 @@ async def take(
     session: AsyncClientSession | None,
 ) -> dict[str, Any] | None:
     """Consume the record that the condition names: the document as it was, to one caller, in one command."""
-    return await collection.find_one_and_update(
-        condition,
-        {"$set": {"consumed_time": now}, "$min": {"purge_at": now + retention}},
-        return_document=ReturnDocument.BEFORE,
-        hint=BY_ID,
-        session=session,
+    return await sent(
+        lambda: collection.find_one_and_update(
+            condition,
+            {"$set": {"consumed_time": now}, "$min": {"purge_at": now + retention}},
+            return_document=ReturnDocument.BEFORE,
+            hint=BY_ID,
+            session=session,
+        )
     )

@@ -18,6 +18,7 @@ from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_presen
 from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.persisted_grants import BY_ID, live, take
 from mongostore.mongo.removal import remove_until_none_left
+from mongostore.mongo.writes import sent
 from mongostore.stores.grant_records import CLOSED_FAMILY_KEPT, GrantRecord
 
 _TAKEN = "a grant with this key exists already; make a new handle"
@@ -38,7 +39,7 @@ class MongoGrantRecordStore:
         document = await self._document(record, pending_until)
         with self._binding.call("add a grant") as own:
             try:
-                await self._grants.insert_one(document, session=own)
+                await sent(lambda: self._grants.insert_one(document, session=own))
             except DuplicateKeyError as error:
                 raise AlreadyExists(_TAKEN) from error
 
@@ -53,17 +54,19 @@ class MongoGrantRecordStore:
         stored_id = document.pop("_id")
         closed_id = self._codec.closed_family_id(record.family or "")
         with self._binding.call("add a grant to a family") as own:
-            result = await self._grants.bulk_write(
-                [
-                    UpdateOne({"_id": stored_id}, {"$setOnInsert": document}, upsert=True),
-                    UpdateOne({"_id": closed_id}, {"$set": {"pending": True}}),
-                ],
-                session=own,
+            result = await sent(
+                lambda: self._grants.bulk_write(
+                    [
+                        UpdateOne({"_id": stored_id}, {"$setOnInsert": document}, upsert=True),
+                        UpdateOne({"_id": closed_id}, {"$set": {"pending": True}}),
+                    ],
+                    session=own,
+                )
             )
             if result.upserted_count == 0:
                 raise AlreadyExists(_TAKEN)
             if result.matched_count:
-                await self._grants.delete_one({"_id": stored_id}, session=own)
+                await sent(lambda: self._grants.delete_one({"_id": stored_id}, session=own))
         return result.matched_count == 0
 
     async def close_family(self, family: str) -> None:
@@ -71,8 +74,10 @@ class MongoGrantRecordStore:
         mark = await self._codec.closed_family(family, self._clock.now() + CLOSED_FAMILY_KEPT)
         with self._binding.call("close a family") as own, contextlib.suppress(DuplicateKeyError):
             # A duplicate is that of somebody who closes it at the same moment.
-            await self._grants.update_one(
-                {"_id": self._codec.closed_family_id(family)}, {"$set": mark}, upsert=True, session=own
+            await sent(
+                lambda: self._grants.update_one(
+                    {"_id": self._codec.closed_family_id(family)}, {"$set": mark}, upsert=True, session=own
+                )
             )
 
     async def find(self, key: str) -> GrantRecord | None:
@@ -91,12 +96,14 @@ class MongoGrantRecordStore:
         check_grant(grant)
         change = await self._codec.change(grant, completed=completed)
         with self._binding.call("update a grant") as own:
-            result = await self._grants.update_one(
-                live(self._codec.id(grant.key), self._clock.now())
-                | {"pending": None, "type": grant.type, "client_id": grant.client_id},
-                change,
-                hint=BY_ID,
-                session=own,
+            result = await sent(
+                lambda: self._grants.update_one(
+                    live(self._codec.id(grant.key), self._clock.now())
+                    | {"pending": None, "type": grant.type, "client_id": grant.client_id},
+                    change,
+                    hint=BY_ID,
+                    session=own,
+                )
             )
         return result.matched_count == 1
 
@@ -105,29 +112,35 @@ class MongoGrantRecordStore:
         now = self._clock.now()
         sealed = await self._codec.sealed_successor(key, successor_handle)
         with self._binding.call("rotate a grant") as own:
-            result = await self._grants.update_one(
-                live(self._codec.id(key), now) | {"pending": None},
-                {"$set": {"consumed_time": now, "successor_key": successor_key, "successor": sealed}},
-                hint=BY_ID,
-                session=own,
+            result = await sent(
+                lambda: self._grants.update_one(
+                    live(self._codec.id(key), now) | {"pending": None},
+                    {"$set": {"consumed_time": now, "successor_key": successor_key, "successor": sealed}},
+                    hint=BY_ID,
+                    session=own,
+                )
             )
         return result.matched_count == 1
 
     async def make_live(self, key: str) -> bool:
         """See `GrantRecordStore.make_live`."""
         with self._binding.call("rotate a grant") as own:
-            result = await self._grants.update_one(
-                live(self._codec.id(key), self._clock.now()),
-                [{"$set": {"pending": "$$REMOVE", "purge_at": {"$ifNull": ["$expiration", "$$REMOVE"]}}}],
-                hint=BY_ID,
-                session=own,
+            result = await sent(
+                lambda: self._grants.update_one(
+                    live(self._codec.id(key), self._clock.now()),
+                    [{"$set": {"pending": "$$REMOVE", "purge_at": {"$ifNull": ["$expiration", "$$REMOVE"]}}}],
+                    hint=BY_ID,
+                    session=own,
+                )
             )
         return result.matched_count == 1
 
     async def discard_pending(self, key: str) -> None:
         """See `GrantRecordStore.discard_pending`."""
         with self._binding.call("discard a pending grant") as own:
-            await self._grants.delete_one({"_id": self._codec.id(key), "pending": True}, hint=BY_ID, session=own)
+            await sent(
+                lambda: self._grants.delete_one({"_id": self._codec.id(key), "pending": True}, hint=BY_ID, session=own)
+            )
 
     async def remove_family(self, family: str) -> int:
         """See `GrantRecordStore.remove_family`."""

@@ -11,6 +11,7 @@ from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.messages import MessageCodec, MessageFields
 from mongostore.mongo.expiring import is_present
 from mongostore.mongo.lookups import find_by_id
+from mongostore.mongo.writes import sent
 from mongostore.stores.messages import new_message_id
 
 
@@ -29,7 +30,7 @@ class MongoMessageStore:
         message_id = new_message_id()
         document = await self._codec.document(message_id, message, self._clock.now() + self._lifetime)
         with self._binding.call("write a message") as own:
-            await self._messages.insert_one(document, session=own)
+            await sent(lambda: self._messages.insert_one(document, session=own))
         return message_id
 
     async def read(self, id: str) -> Message | None:  # noqa: A002 - the reference's name
@@ -45,7 +46,7 @@ class MongoMessageStore:
         stored_id = self._codec.id_of(id)
         if stored_id is not None:
             with self._binding.call("delete a message") as own:
-                await self._messages.delete_one({"_id": stored_id}, session=own)
+                await sent(lambda: self._messages.delete_one({"_id": stored_id}, session=own))
 
     @property
     def _messages(self) -> AsyncCollection[dict[str, Any]]:

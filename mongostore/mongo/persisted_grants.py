@@ -18,6 +18,7 @@ from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_present
 from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.removal import remove_until_none_left
+from mongostore.mongo.writes import sent
 from mongostore.stores.grant_records import GrantRecord
 
 _log = logging.getLogger("mongostore")
@@ -44,13 +45,17 @@ class MongoPersistedGrantStore:
             # said anything is new, and an insert costs the server a good tenth less.
             if "consumed_time" not in grant.model_fields_set:
                 with contextlib.suppress(DuplicateKeyError):
-                    await self._grants.insert_one(document, session=own)
+                    await sent(lambda: self._grants.insert_one(document, session=own))
                     return
             try:
-                await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True, session=own)
+                await sent(
+                    lambda: self._grants.replace_one({"_id": document["_id"]}, document, upsert=True, session=own)
+                )
             except DuplicateKeyError:
                 # Two first writers of one key: the other inserted in between, so this one replaces.
-                await self._grants.replace_one({"_id": document["_id"]}, document, upsert=True, session=own)
+                await sent(
+                    lambda: self._grants.replace_one({"_id": document["_id"]}, document, upsert=True, session=own)
+                )
 
     async def get(self, key: str) -> PersistedGrant | None:
         """See `PersistedGrantStore.get`."""
@@ -90,7 +95,9 @@ class MongoPersistedGrantStore:
         if not is_identifier(key):
             return False
         with self._binding.call("remove a grant") as own:
-            return (await self._grants.delete_one({"_id": self._codec.id(key)}, session=own)).deleted_count == 1
+            return (
+                await sent(lambda: self._grants.delete_one({"_id": self._codec.id(key)}, session=own))
+            ).deleted_count == 1
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.remove_all`."""
@@ -121,11 +128,13 @@ async def take(
         return None
     now = clock.now()
     with binding.call("consume a grant") as own:
-        found = await binding.collection(GrantFields).find_one_and_update(
-            live(codec.id(key), now) | {"pending": None} | ({"completed": True} if completed else {}),
-            {"$set": {"consumed_time": now}, "$min": {"purge_at": now + codec.consumed_retention}},
-            return_document=ReturnDocument.BEFORE,
-            hint=BY_ID,
-            session=own,
+        found = await sent(
+            lambda: binding.collection(GrantFields).find_one_and_update(
+                live(codec.id(key), now) | {"pending": None} | ({"completed": True} if completed else {}),
+                {"$set": {"consumed_time": now}, "$min": {"purge_at": now + codec.consumed_retention}},
+                return_document=ReturnDocument.BEFORE,
+                hint=BY_ID,
+                session=own,
+            )
         )
     return await codec.record(found) if found else None

@@ -21,6 +21,7 @@ from mongostore.mongo.documents.sessions import SessionCodec, SessionFields, is_
 from mongostore.mongo.expired_sessions import ExpiredSessions
 from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.session_queries import SessionQueries
+from mongostore.mongo.writes import sent
 from mongostore.protection.paging_tokens import PagingTokens
 from mongostore.stores.sessions import SLIDE_FRACTION
 
@@ -48,7 +49,7 @@ class MongoServerSideSessionStore:
         with self._binding.call("add a session") as own:
             while True:
                 try:
-                    await self._sessions.insert_one(document, session=own)
+                    await sent(lambda: self._sessions.insert_one(document, session=own))
                 except DuplicateKeyError as error:
                     now = self._clock.now()
                     found = await self._sessions.find_one({"_id": document["_id"]}, session=own)
@@ -75,7 +76,9 @@ class MongoServerSideSessionStore:
         absent = [name for name, value in columns.items() if value is None]
         change["$unset"] = dict.fromkeys([*absent, "claim"], "")
         with self._binding.call("update a session") as own:
-            result = await self._sessions.update_one(self._live(session.key), change, hint=BY_ID, session=own)
+            result = await sent(
+                lambda: self._sessions.update_one(self._live(session.key), change, hint=BY_ID, session=own)
+            )
         if result.matched_count == 0:
             raise NotFound("there is no session with this key, or it has expired; create a new one")
 
@@ -84,7 +87,9 @@ class MongoServerSideSessionStore:
         if not is_identifier(key):
             return False
         with self._binding.call("delete a session") as own:
-            return (await self._sessions.delete_one(self._live(key), hint=BY_ID, session=own)).deleted_count == 1
+            return (
+                await sent(lambda: self._sessions.delete_one(self._live(key), hint=BY_ID, session=own))
+            ).deleted_count == 1
 
     async def get_sessions(self, filter: SessionFilter) -> list[ServerSideSession]:  # noqa: A002 - the reference's name
         """See `ServerSideSessionStore.get_sessions`."""
@@ -110,8 +115,10 @@ class MongoServerSideSessionStore:
         if not is_identifier(key):
             return None
         with self._binding.call("slide a session") as own:
-            found = await self._sessions.find_one_and_update(
-                self._live(key), self._slide(), return_document=ReturnDocument.AFTER, hint=BY_ID, session=own
+            found = await sent(
+                lambda: self._sessions.find_one_and_update(
+                    self._live(key), self._slide(), return_document=ReturnDocument.AFTER, hint=BY_ID, session=own
+                )
             )
         return await self._codec.session(found) if found else None
 
@@ -151,9 +158,11 @@ class MongoServerSideSessionStore:
         """
         if expired["purge_at"] > now:
             with suppress(DuplicateKeyError):  # Somebody else is laying it aside, too; one of us takes its place.
-                await self._sessions.insert_one(self._codec.aside(expired), session=session)
+                await sent(lambda: self._sessions.insert_one(self._codec.aside(expired), session=session))
         this_one = {"_id": document["_id"], "payload": expired["payload"], "expires": {"$lte": now}}
-        return (await self._sessions.replace_one(this_one, document, hint=BY_ID, session=session)).matched_count == 1
+        return (
+            await sent(lambda: self._sessions.replace_one(this_one, document, hint=BY_ID, session=session))
+        ).matched_count == 1
 
     def _slide(self) -> list[dict[str, Any]]:
         """As `slid_expiry`, but within the write. A change of nothing costs none."""
