@@ -26,5 +26,7 @@ def checked_clock(clock: Clock | None) -> Clock:
     if clock is None:
         return SystemClock()
     if isinstance(clock, type) or not callable(getattr(clock, "now", None)):
-        raise TypeError(f"clock must be an object with a method now(), see Clock; not {clock!r}")
+        # Its type alone: what was mistaken for a clock may be a secret.
+        name = f"the class {clock.__name__}" if isinstance(clock, type) else f"a {type(clock).__name__}"
+        raise TypeError(f"clock must be an object with a method now(), see Clock; it is not {name}")
     return clock

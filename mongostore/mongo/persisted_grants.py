@@ -1,4 +1,4 @@
-"""`PersistedGrantStore` on MongoDB: every operation on one grant is one command."""
+"""`PersistedGrantStore` on MongoDB: every operation on one grant is one command, but for storing over one unawares."""
 
 import contextlib
 import logging

@@ -166,6 +166,13 @@ def test_wrong_options_and_clocks_are_refused(wrong):
         MemoryStore(**wrong)
 
 
+def test_what_is_no_clock_is_not_repeated():
+    """Arguments that were mixed up tell no secret."""
+    with pytest.raises(TypeError, match="it is not a str") as caught:
+        MemoryStore(clock=KEY.export())
+    check_told(caught.value)
+
+
 def test_a_synchronous_client_is_refused(mongo_connection):
     """PyMongo's other client would block the loop."""
     with pytest.raises(TypeError, match="an AsyncMongoClient"):
