@@ -118,6 +118,15 @@ def open_store(mongo_uri: str, wire: Wire) -> Callable[..., AbstractAsyncContext
 
 
 @pytest.fixture
+async def store(
+    open_store: Callable[..., AbstractAsyncContextManager[MongoStore]], prepared_database: str
+) -> AsyncIterator[MongoStore]:
+    """A store on a database of the test's own, with the schema applied."""
+    async with open_store(prepared_database) as opened:
+        yield opened
+
+
+@pytest.fixture
 def uncalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, object]], set[str]]:
     """Gives `name.method` of every public method of some named objects or classes, less those called since."""
 

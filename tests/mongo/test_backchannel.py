@@ -16,12 +16,6 @@ def grants(mongo_connection, prepared_database):
     return mongo_connection[prepared_database]["grants"]
 
 
-@pytest.fixture
-async def store(prepared_database, open_store):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
 async def test_the_marker_is_there_when_the_user_has_answered(store, grants):
     """It comes with the answer and goes with its withdrawal; grants of other types never have one."""
     requests = store.backchannel_authentication_requests

@@ -68,12 +68,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-async def store(prepared_database, open_store):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
 IMPOSSIBLE = ["", "x" * 1_001, "a\0b", "\ud800"]
 
 

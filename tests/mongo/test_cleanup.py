@@ -24,12 +24,6 @@ COLLECTIONS = {"grants", "device_codes", "pushed_authorization_requests"}
 
 
 @pytest.fixture
-async def store(open_store, prepared_database):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
-@pytest.fixture
 def database(mongo_connection, prepared_database):
     return mongo_connection[prepared_database]
 

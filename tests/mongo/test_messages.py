@@ -20,12 +20,6 @@ def collection(mongo_connection, prepared_database):
     return mongo_connection[prepared_database]["messages"]
 
 
-@pytest.fixture
-async def store(prepared_database, open_store):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
 async def test_neither_id_nor_data_is_stored_in_clear(store, collection):
     """Messages of both kinds look alike, and tell nothing."""
     ids = [await store.messages.write(Message(SECRET)), await store.consent_messages.write(Message({SECRET: 1}))]

@@ -15,12 +15,6 @@ def requests(mongo_connection, prepared_database):
     return mongo_connection[prepared_database]["pushed_authorization_requests"]
 
 
-@pytest.fixture
-async def store(prepared_database, open_store):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
 async def test_neither_reference_nor_parameters_are_stored_in_clear(store, requests):
     """Even who passes the reference value itself for its hash finds nothing of it in the database."""
     par = a_pushed_request(SECRET, parameters={"client_secret": [SECRET], SECRET: []})

@@ -15,12 +15,6 @@ def collection(mongo_connection, prepared_database):
     return mongo_connection[prepared_database]["replay_cache"]
 
 
-@pytest.fixture
-async def store(prepared_database, open_store):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
 async def test_neither_purpose_nor_handle_is_stored(store, collection):
     """An entry is a hash and the instant at which it is over; it needs no key."""
     expires_at = store.clock.now() + MINUTE

@@ -21,12 +21,6 @@ EXPLAINED = ("find", "aggregate")
 
 
 @pytest.fixture
-async def store(open_store, prepared_database):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
-@pytest.fixture
 def raw(mongo_connection, prepared_database):
     return mongo_connection[prepared_database]["sessions"]
 

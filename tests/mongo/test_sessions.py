@@ -32,12 +32,6 @@ class PlainProtector:
 
 
 @pytest.fixture
-async def store(open_store, prepared_database):
-    async with open_store(prepared_database) as opened:
-        yield opened
-
-
-@pytest.fixture
 def raw(mongo_connection, prepared_database):
     """The collection, behind the store's back."""
     return mongo_connection[prepared_database]["sessions"]
