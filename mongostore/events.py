@@ -15,7 +15,18 @@ from mongostore.telemetry import Telemetry
 
 _log = logging.getLogger("mongostore")
 
-EventKind = Literal["revoked", "replayed", "key_rotated", "signing_key_rotated", "tenant_destroyed", "tenant_deleted"]
+EventKind = Literal[
+    "revoked",
+    "replayed",
+    "retried",
+    "tampered",
+    "invalid_configuration",
+    "logout_undelivered",
+    "key_rotated",
+    "signing_key_rotated",
+    "tenant_destroyed",
+    "tenant_deleted",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,16 +35,21 @@ class StoreEvent:
 
     Attributes:
         kind: "revoked": grants were removed before their time, by whatever way. "replayed": something that can be used
-            once was presented again. "key_rotated": a new data key took, or will take, its predecessor's place.
-            "signing_key_rotated": a signing key was added to those that there are. "tenant_destroyed": the keys of a
-            tenant were destroyed. "tenant_deleted": its records were removed.
+            once was presented again. "retried": a used refresh token was presented again inside its grace, and was given
+            its successor once more. "tampered": a sealed record was altered, moved, or changed beside its payload, and was
+            not believed. "invalid_configuration": a stored client, resource or provider breaks the rules and is not
+            served. "logout_undelivered": a client could not be told of a logout until the grace was over.
+            "key_rotated": a new data key took, or will take, its predecessor's place. "signing_key_rotated": a signing key
+            was added to those that there are. "tenant_destroyed": the keys of a tenant were destroyed.
+            "tenant_deleted": its records were removed.
         operation: where it happened ("refresh_tokens.rotate_refresh_token").
         tenant: whose.
         at: when, by the store's clock.
         client_id: whose grants, where one client's are meant or known.
         family: what the grants have in common, where a family is meant or known.
         key_id: of the new key.
-        count: how many records were removed, or data keys destroyed.
+        count: how many records were removed, or data keys destroyed; for "retried", which retry of this token it was.
+        collection: the kind of record that was tampered with or breaks the rules ("grants").
     """
 
     kind: EventKind
@@ -44,6 +60,7 @@ class StoreEvent:
     family: str | None = None
     key_id: str | None = None
     count: int | None = None
+    collection: str | None = None
 
 
 EventHook = Callable[[StoreEvent], None]
@@ -72,6 +89,7 @@ class Events:
         family: str | None = None,
         key_id: str | None = None,
         count: int | None = None,
+        collection: str | None = None,
     ) -> None:
         """Tell that something has happened now; see `StoreEvent`."""
         if self._telemetry is not None:
@@ -87,6 +105,7 @@ class Events:
             family=family,
             key_id=key_id,
             count=count,
+            collection=collection,
         )
         try:
             self._hook(event)

@@ -11,6 +11,7 @@ from mongostore.clock import Clock
 from mongostore.events import Events
 from mongostore.grants.outcomes import Redemption, Rotation
 from mongostore.options import StoreOptions
+from mongostore.protection.context import Context
 from mongostore.telemetry import Operation, Telemetry, process_telemetry
 
 if TYPE_CHECKING:
@@ -63,6 +64,17 @@ class Observer:
         hears = options.on_event is not None or self._telemetry is not None
         self._events = Events(options.on_event, self._telemetry, clock) if hears else None
         self._system = system
+
+    @property
+    def events(self) -> Events | None:
+        """Tells the hook, and counts; None when nobody hears."""
+        return self._events
+
+    def tampered(self, context: Context) -> None:
+        """Tell that a sealed value was not believed, by the place where it was found."""
+        if self._events is not None:
+            operation = f"{context.collection}.open"
+            self._events.tell("tampered", operation, context.tenant, collection=context.collection)
 
     def announcing(self, store: S, noun: str, tenant: str) -> S:
         """A store that tells what an auditor wants to hear of.

@@ -35,6 +35,7 @@ from mongostore.mongo.resources import MongoResourceStore
 from mongostore.mongo.sealed_records import MongoSealedRecordStore
 from mongostore.mongo.sessions import MongoServerSideSessionStore
 from mongostore.mongo.signing_keys import MongoSigningKeyStore
+from mongostore.observer import Observer
 from mongostore.options import StoreOptions
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.key_ring_service import KeyRingService
@@ -53,12 +54,23 @@ class MongoBackends:
         key_ring: KeyRing,
         clock: Clock,
         options: StoreOptions,
+        *,
         caches: ConfigurationCaches,
+        observer: Observer,
     ) -> None:
-        """Args: where data lie, what seals them, the time, how the stores behave, and what configuration is kept in."""
+        """Make nothing yet; see `backend`.
+
+        Args:
+            databases: where data lie.
+            key_ring: what seals them.
+            clock: tells the time.
+            options: how the stores behave.
+            caches: what configuration is kept in memory by.
+            observer: hears of records that were tampered with.
+        """
         self._databases = databases
         self._key_ring = key_ring
-        self._protector = SealingProtector(key_ring)
+        self._protector = SealingProtector(key_ring, observer.tampered)
         self._clock = clock
         self._options = options
         self._caches = caches

@@ -103,7 +103,9 @@ class MongoStore(Stores):
         self._key_ring = KeyRing(data_keys, master_key, clock, policy=options.key_rotation)
         self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
         observer.watch_caches(self.caches)
-        self._backends = MongoBackends(self._databases, self._key_ring, clock, options, self.caches)
+        self._backends = MongoBackends(
+            self._databases, self._key_ring, clock, options, caches=self.caches, observer=observer
+        )
         self._feed: ChangeFeed | None = None
         # Kept as it is, too: what a first write does by it is no operation of the server's.
         self.tenants = self._tenants = Tenants(

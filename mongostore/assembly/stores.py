@@ -8,6 +8,7 @@ from mongostore.grants.backchannel import BackChannelAuthenticationRequests
 from mongostore.grants.consents import UserConsents
 from mongostore.grants.reference_tokens import ReferenceTokens
 from mongostore.grants.refresh_tokens import RefreshTokens
+from mongostore.grants.revocation import Revocation
 from mongostore.grants.service import GrantService
 from mongostore.observer import Observer
 from mongostore.options import StoreOptions
@@ -88,6 +89,8 @@ class Stores:
         backend = observer.announcing_backend(backend, tenant)
         records, grants = backend.grant_records, backend.persisted_grants
         self.clock = clock
+        # For the services below, and for what an administrator does.
+        self._revocation = Revocation(grants)
         # For `TokenCleanupService`.
         self._cleanup = Cleanup(backend.cleanup_records, backend.leases, clock)
         self.clients = backend.clients
