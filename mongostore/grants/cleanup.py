@@ -9,22 +9,22 @@ import inspect
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from mongostore.cancellation import Cancellation
 from mongostore.errors import MongostoreError, StorageUnavailable
 from mongostore.stores.cleanup import CleanedStores, Cleanup, CleanupStep
-from mongostore.stores.leases import JobLease
+from mongostore.stores.kept_lease import KeptLease, keep_lease
 
 _log = logging.getLogger("mongostore")
 
 # Frozen: nodes of different versions must not work side by side.
 _JOB = "token-cleanup"
 _LEASE = timedelta(minutes=1)
-_RENEWALS_PER_LEASE = 3
 
 _LARGEST_BATCH = 10_000
 _LONGEST = timedelta(days=36_500)
@@ -143,7 +143,7 @@ class TokenCleanupService:
 
         A pass that fails is logged, and the next one comes in its turn.
         """
-        cancellations = _cancellations()
+        cancellation = Cancellation()
         delay = self._options.first_delay()
         while True:
             await asyncio.sleep(delay.total_seconds())
@@ -151,7 +151,7 @@ class TokenCleanupService:
                 await self.cleanup_grants()
             except MongostoreError as error:
                 _log.warning("Nothing was cleaned up, and will be in %s: %s", self._options.interval, error)
-            _stop_if_cancelled(cancellations)
+            cancellation.check()
             delay = self._options.interval
 
     async def cleanup_grants(self) -> CleanupCounts:
@@ -163,25 +163,25 @@ class TokenCleanupService:
         Raises:
             StorageUnavailable: MongoDB did not answer, so nothing was begun.
         """
-        cancellations = _cancellations()
-        lease = await self._cleanup.leases.acquire(_JOB, _LEASE)
-        if lease is None:
-            return CleanupCounts(skipped=True)
+        cancellation = Cancellation()
+        async with keep_lease(self._cleanup.leases, _JOB, _LEASE) as lease:
+            return CleanupCounts(skipped=True) if lease is None else await self._pass(lease, cancellation)
+
+    async def _pass(self, lease: KeptLease, cancellation: Cancellation) -> CleanupCounts:
         removed: Counter[CleanupStep] = Counter()
         failures: list[str] = []
-        async with _kept(lease):
-            for step, before in self._steps():
-                try:
-                    async with aclosing(self._removals(step, before, lease)) as batches:
-                        async for count in batches:
-                            removed[step] += count
-                except MongostoreError as error:
-                    failures.append(step.value)
-                    _log.warning("The cleanup of %s stopped, and will be tried again: %s", step, error)
-                except Exception:  # noqa: BLE001 - the callback is the server's, and one step must not hold up the others
-                    failures.append(step.value)
-                    _log.exception("The cleanup of %s stopped, and will be tried again", step)
-                _stop_if_cancelled(cancellations)
+        for step, before in self._steps():
+            try:
+                async with aclosing(self._removals(step, before, lease)) as batches:
+                    async for count in batches:
+                        removed[step] += count
+            except MongostoreError as error:
+                failures.append(step.value)
+                _log.warning("The cleanup of %s stopped, and will be tried again: %s", step, error)
+            except Exception:  # noqa: BLE001 - the callback is the server's, and one step must not hold up the others
+                failures.append(step.value)
+                _log.exception("The cleanup of %s stopped, and will be tried again", step)
+            cancellation.check()
         return CleanupCounts(
             grants=removed[CleanupStep.GRANTS],
             consumed_grants=removed[CleanupStep.CONSUMED_GRANTS],
@@ -205,7 +205,7 @@ class TokenCleanupService:
             del befores[CleanupStep.CONSUMED_GRANTS]
         return list(befores.items())
 
-    async def _removals(self, step: CleanupStep, before: datetime, lease: JobLease) -> AsyncGenerator[int, None]:
+    async def _removals(self, step: CleanupStep, before: datetime, lease: KeptLease) -> AsyncGenerator[int, None]:
         """Tell of and remove batch after batch, and give how many went with each."""
         records = self._cleanup.records
         async with aclosing(records.due(step, before, self._options.batch_size)) as batches:
@@ -219,42 +219,3 @@ class TokenCleanupService:
                         if inspect.isawaitable(outcome):
                             await outcome
                 yield await records.remove(step, ids, before)
-
-
-@asynccontextmanager
-async def _kept(lease: JobLease) -> AsyncIterator[None]:
-    """Renew the lease meanwhile, however long a callback takes, and release it in the end."""
-    renewal = asyncio.create_task(_keep(lease))
-    try:
-        yield
-    finally:
-        renewal.cancel()
-        await asyncio.wait([renewal])
-        try:
-            await lease.release()
-        except MongostoreError as error:
-            # Nothing may take the place of a cancellation; the lease expires by itself.
-            _log.warning("%s; it expires by itself", error)
-
-
-async def _keep(lease: JobLease) -> None:
-    while True:
-        await asyncio.sleep((_LEASE / _RENEWALS_PER_LEASE).total_seconds())
-        try:
-            await lease.renew()
-        except MongostoreError as error:
-            # Whether it still is ours, the next batch asks.
-            _log.warning("%s", error)
-            _stop_if_cancelled(0)
-
-
-def _cancellations() -> int:
-    """How often the present task was asked to stop."""
-    task = asyncio.current_task()
-    return task.cancelling() if task else 0
-
-
-def _stop_if_cancelled(before: int) -> None:
-    """Stop when the task was asked to since: an error of that moment has taken the cancellation's place."""
-    if _cancellations() > before:
-        raise asyncio.CancelledError

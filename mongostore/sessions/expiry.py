@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mongostore.cancellation import Cancellation
 from mongostore.errors import KeyUnavailable, MongostoreError, PayloadUnreadable, StorageUnavailable
 from mongostore.models import ServerSideSession
 from mongostore.sessions.coordination import SessionCoordination
@@ -29,9 +30,21 @@ ExpiryCallback = Callable[[ServerSideSession], Awaitable[object] | object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class ExpiredBatch:
+    """What became of one batch of expired sessions.
+
+    Attributes:
+        claimed: how many there were.
+        failures: why the others were not processed, one error for each; they come again when their lease is over.
+    """
+
     claimed: int
-    processed: int
+    failures: tuple[Exception, ...] = ()
+
+    @property
+    def processed(self) -> int:
+        """How many were processed."""
+        return self.claimed - len(self.failures)
 
 
 class SessionExpiry:
@@ -45,18 +58,20 @@ class SessionExpiry:
 
     async def process(self, callback: ExpiryCallback, count: int, lease: timedelta) -> int:
         """See `SessionService.process_expired`."""
-        return (await self._process_batch(callback, count, lease)).processed
+        batch = await self.process_batch(callback, count, lease)
+        _log_failures(batch)
+        return batch.processed
 
     async def run(self, callback: ExpiryCallback, interval: timedelta) -> None:
         """See `SessionService.run`."""
-        cancellation = _Cancellation()
+        cancellation = Cancellation()
         failures = 0
         while True:
             failures = failures + 1 if await self._round_fails(callback, cancellation) else 0
             cancellation.check()
             await asyncio.sleep(_pause(interval, failures).total_seconds())
 
-    async def _round_fails(self, callback: ExpiryCallback, cancellation: "_Cancellation") -> bool:
+    async def _round_fails(self, callback: ExpiryCallback, cancellation: Cancellation) -> bool:
         """Process all that is due, unless another node is at it."""
         try:
             lease = await self._leases.acquire(_JOB, DEFAULT_LEASE)
@@ -70,19 +85,23 @@ class SessionExpiry:
             _log.warning("Expired sessions could not be processed, and will be tried again: %s", error)
             return True
 
-    async def _drain(self, callback: ExpiryCallback, lease: JobLease, cancellation: "_Cancellation") -> bool:
+    async def _drain(self, callback: ExpiryCallback, lease: JobLease, cancellation: Cancellation) -> bool:
         failed = False
         while True:
-            batch = await self._process_batch(callback, DEFAULT_COUNT, DEFAULT_LEASE)
+            batch = await self.process_batch(callback, DEFAULT_COUNT, DEFAULT_LEASE)
+            _log_failures(batch)
             cancellation.check()
-            failed = failed or batch.processed < batch.claimed
+            failed = failed or bool(batch.failures)
             # A lease that has passed on does no harm: claims keep two nodes apart as well.
             if batch.claimed == 0 or not await lease.renew():
                 return failed
 
-    async def _process_batch(self, callback: ExpiryCallback, count: int, lease: timedelta) -> _Batch:
+    async def process_batch(
+        self, callback: ExpiryCallback, count: int = DEFAULT_COUNT, lease: timedelta = DEFAULT_LEASE
+    ) -> ExpiredBatch:
+        """Process one batch as `SessionService.process_expired` does, and return what failed instead of logging it."""
         claimed = await self._sessions.claim_expired_sessions(count, lease)
-        processed = 0
+        failures: list[Exception] = []
         for session in claimed:
             try:
                 await self._coordination.end(session)
@@ -90,28 +109,16 @@ class SessionExpiry:
                 if inspect.isawaitable(outcome):
                     await outcome
                 await self._sessions.acknowledge_expired_sessions([session.key])
-            except Exception:  # noqa: BLE001 - the callback is the server's, and one session must not hold up the others
-                _log.exception("An expired session could not be processed; it is tried again when its lease is over")
-            else:
-                processed += 1
-        return _Batch(len(claimed), processed)
+            except Exception as error:  # noqa: BLE001 - the callback is the server's, and one session must not hold up the others
+                failures.append(error)
+        return ExpiredBatch(len(claimed), tuple(failures))
 
 
-class _Cancellation:
-    """Whether the present task was asked to stop: the driver does not always pass a cancellation on."""
-
-    def __init__(self) -> None:
-        self._before = self._asked()
-
-    def check(self) -> None:
-        """Stop when it was."""
-        if self._asked() > self._before:
-            raise asyncio.CancelledError
-
-    @staticmethod
-    def _asked() -> int:
-        task = asyncio.current_task()
-        return task.cancelling() if task else 0
+def _log_failures(batch: ExpiredBatch) -> None:
+    for error in batch.failures:
+        _log.error(
+            "An expired session could not be processed; it is tried again when its lease is over", exc_info=error
+        )
 
 
 def _pause(interval: timedelta, failures: int) -> timedelta:

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"grants", "sessions", "signing"}), frozenset({"mongo", "memory", "caching"})),
     (frozenset({"protection"}),),
     (frozenset({"stores"}),),
-    (frozenset({"models", "errors", "clock", "telemetry", "tenancy"}),),
+    (frozenset({"models", "errors", "clock", "telemetry", "tenancy", "cancellation"}),),
 )
 PLACES = {
     name: (level, half) for level, layer in enumerate(LAYERS) for half, names in enumerate(layer) for name in names
