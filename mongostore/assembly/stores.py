@@ -92,7 +92,7 @@ class Stores:
         # For the services below, and for what an administrator does.
         self._revocation = Revocation(grants)
         # For `TokenCleanupService`.
-        self._cleanup = Cleanup(backend.cleanup_records, backend.leases, clock)
+        self._cleanup = Cleanup(backend.cleanup_records, backend.leases, clock, tenant)
         self.clients = backend.clients
         self.resources = backend.resources
         self.cors_policy = backend.cors_policy
@@ -119,7 +119,7 @@ class Stores:
         )
         self.server_side_sessions = sessions
         self.tickets = Tickets(sessions, coordination, clock, options.user_display_name_claim_type)
-        expiry = SessionExpiry(sessions, coordination, backend.leases)
+        expiry = SessionExpiry(sessions, coordination, backend.leases, tenant)
         self.sessions = SessionService(sessions, grants, coordination, expiry, clock)
         self.signing_keys: SigningKeyStore = backend.signing_keys
         self.signing = SigningManager(backend.signing_keys, options.signing, clock)

@@ -5,20 +5,16 @@ runs, `StoreOptions.ttl_delay` keeps the TTL behind it, as a net: otherwise the 
 """
 
 import asyncio
-import inspect
 import logging
 import random
-from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import timedelta
 
 from mongostore.cancellation import Cancellation
-from mongostore.errors import MongostoreError, StorageUnavailable
+from mongostore.errors import MongostoreError
+from mongostore.grants.cleanup_pass import DEFAULT_BATCH_SIZE, CleanupPass, OnRemoved
 from mongostore.stores.cleanup import CleanedStores, Cleanup, CleanupStep
-from mongostore.stores.kept_lease import KeptLease, keep_lease
+from mongostore.stores.kept_lease import keep_lease
 
 _log = logging.getLogger("mongostore")
 
@@ -28,19 +24,6 @@ _LEASE = timedelta(minutes=1)
 
 _LARGEST_BATCH = 10_000
 _LONGEST = timedelta(days=36_500)
-
-RemovedKind = Literal["persisted_grants", "device_codes"]
-OnRemoved = Callable[[RemovedKind, Sequence[Any]], Awaitable[object] | object]
-"""Is told what is being removed: the kind, and the `PersistedGrant`s or `DeviceCode`s of a batch, data in clear.
-
-A coroutine function, or a plain one. Raising keeps the batch, and asks for another try.
-"""
-
-_KINDS: Mapping[CleanupStep, RemovedKind] = {
-    CleanupStep.GRANTS: "persisted_grants",
-    CleanupStep.CONSUMED_GRANTS: "persisted_grants",
-    CleanupStep.DEVICE_CODES: "device_codes",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +41,7 @@ class TokenCleanupOptions:
     """
 
     interval: timedelta = timedelta(hours=1)
-    batch_size: int = 100
+    batch_size: int = DEFAULT_BATCH_SIZE
     remove_consumed_tokens: bool = False
     consumed_token_cleanup_delay: timedelta = timedelta(0)
     fuzz_start: bool = True
@@ -114,6 +97,9 @@ class CleanupCounts:
 class TokenCleanupService:
     """Removes the expired grants, device codes and pushed requests of one tenant, and tells of them.
 
+    The tenant is that of the stores it is given: with a `MongoStore` or `MemoryStore` itself, `default` alone.
+    `store.maintenance` does the same for all tenants of a deployment.
+
     What is removed is told first, so it is told at least once: a batch whose callback fails, or whose process dies, is
     told again by the next pass, until MongoDB's TTL takes it (`StoreOptions.ttl_delay` after its time). Twice it is told
     only after such a failure, or when a node was stopped for longer than a minute in the middle. Told is what is removed
@@ -141,8 +127,14 @@ class TokenCleanupService:
     async def run(self) -> None:
         """Clean up, now and then, until the task is cancelled. Let every node run it: one at a time does the work.
 
-        A pass that fails is logged, and the next one comes in its turn.
+        Only the tenant of the stores is served; a line in the log names it at the start. A pass that fails is logged,
+        and the next one comes in its turn.
         """
+        _log.info(
+            "The grants of tenant %s, and of no other, are cleaned up every %s; store.maintenance serves all tenants",
+            self._cleanup.tenant,
+            self._options.interval,
+        )
         cancellation = Cancellation()
         delay = self._options.first_delay()
         while True:
@@ -165,29 +157,22 @@ class TokenCleanupService:
         """
         cancellation = Cancellation()
         async with keep_lease(self._cleanup.leases, _JOB, _LEASE) as lease:
-            return CleanupCounts(skipped=True) if lease is None else await self._pass(lease, cancellation)
-
-    async def _pass(self, lease: KeptLease, cancellation: Cancellation) -> CleanupCounts:
-        removed: Counter[CleanupStep] = Counter()
-        failures: list[str] = []
-        for step, before in self._steps():
-            try:
-                async with aclosing(self._removals(step, before, lease)) as batches:
-                    async for count in batches:
-                        removed[step] += count
-            except MongostoreError as error:
-                failures.append(step.value)
-                _log.warning("The cleanup of %s stopped, and will be tried again: %s", step, error)
-            except Exception:  # noqa: BLE001 - the callback is the server's, and one step must not hold up the others
-                failures.append(step.value)
-                _log.exception("The cleanup of %s stopped, and will be tried again", step)
+            if lease is None:
+                return CleanupCounts(skipped=True)
             cancellation.check()
+            outcome = await self._pass().run(lease)
+        for step, error in outcome.failures.items():
+            if isinstance(error, MongostoreError):
+                _log.warning("The cleanup of %s stopped, and will be tried again: %s", step, error)
+            else:
+                _log.error("The cleanup of %s stopped, and will be tried again", step, exc_info=error)
+        removed = outcome.removed
         return CleanupCounts(
             grants=removed[CleanupStep.GRANTS],
             consumed_grants=removed[CleanupStep.CONSUMED_GRANTS],
             device_codes=removed[CleanupStep.DEVICE_CODES],
             pushed_authorization_requests=removed[CleanupStep.PUSHED_AUTHORIZATION_REQUESTS],
-            failures=tuple(failures),
+            failures=tuple(step.value for step in outcome.failures),
         )
 
     @property
@@ -195,27 +180,11 @@ class TokenCleanupService:
         # Asked for each time: a tenant that was deleted has other stores from then on.
         return self._store._cleanup  # noqa: SLF001 - of this package, and no attribute for users
 
-    def _steps(self) -> list[tuple[CleanupStep, datetime]]:
-        """What to do, each with the instant before which its records are due."""
-        now = self._cleanup.clock.now()
-        befores = dict.fromkeys(CleanupStep, now)
-        if self._options.remove_consumed_tokens:
-            befores[CleanupStep.CONSUMED_GRANTS] = now - self._options.consumed_token_cleanup_delay
-        else:
-            del befores[CleanupStep.CONSUMED_GRANTS]
-        return list(befores.items())
-
-    async def _removals(self, step: CleanupStep, before: datetime, lease: KeptLease) -> AsyncGenerator[int, None]:
-        """Tell of and remove batch after batch, and give how many went with each."""
-        records = self._cleanup.records
-        async with aclosing(records.due(step, before, self._options.batch_size)) as batches:
-            async for ids in batches:
-                if not await lease.renew():
-                    raise StorageUnavailable("the lease of the cleanup has passed on to another node; that one does it")
-                if self._on_removed is not None and step in _KINDS:
-                    items = await records.read(step, ids, before)
-                    if items:
-                        outcome = self._on_removed(_KINDS[step], items)
-                        if inspect.isawaitable(outcome):
-                            await outcome
-                yield await records.remove(step, ids, before)
+    def _pass(self) -> CleanupPass:
+        options = self._options
+        return CleanupPass(
+            self._cleanup,
+            self._on_removed,
+            options.batch_size,
+            options.consumed_token_cleanup_delay if options.remove_consumed_tokens else None,
+        )

@@ -14,6 +14,7 @@ from mongostore.models import ServerSideSession
 from mongostore.sessions.coordination import SessionCoordination
 from mongostore.stores.leases import JobLease, JobLeases
 from mongostore.stores.sessions import ServerSideSessionStore
+from mongostore.tenancy import DEFAULT_TENANT, Tenant
 
 _log = logging.getLogger("mongostore")
 
@@ -50,11 +51,18 @@ class ExpiredBatch:
 class SessionExpiry:
     """The expired sessions of one tenant."""
 
-    def __init__(self, sessions: ServerSideSessionStore, coordination: SessionCoordination, leases: JobLeases) -> None:
-        """Args: the sessions, what ends their tokens, and what keeps nodes from doing the same work."""
+    def __init__(
+        self,
+        sessions: ServerSideSessionStore,
+        coordination: SessionCoordination,
+        leases: JobLeases,
+        tenant: Tenant = DEFAULT_TENANT,
+    ) -> None:
+        """Args: the sessions, what ends their tokens, what keeps nodes from doing the same work, and whose they are."""
         self._sessions = sessions
         self._coordination = coordination
         self._leases = leases
+        self._tenant = tenant
 
     async def process(self, callback: ExpiryCallback, count: int, lease: timedelta) -> int:
         """See `SessionService.process_expired`."""
@@ -64,6 +72,11 @@ class SessionExpiry:
 
     async def run(self, callback: ExpiryCallback, interval: timedelta) -> None:
         """See `SessionService.run`."""
+        _log.info(
+            "Expired sessions of tenant %s, and of no other, are processed every %s; store.maintenance serves all tenants",
+            self._tenant,
+            interval,
+        )
         cancellation = Cancellation()
         failures = 0
         while True:

@@ -109,7 +109,11 @@ class SessionService:
         return await self._expiry.process(callback, count, lease)
 
     async def run(self, callback: ExpiryCallback, *, interval: timedelta = DEFAULT_INTERVAL) -> None:
-        """Process expired sessions as `process_expired`, on one node at a time.
+        """Process expired sessions of this tenant as `process_expired`, on one node at a time.
+
+        `store.sessions` is that of the tenant `default`, `store.for_tenant(slug).sessions` that of another one: no
+        other tenant's sessions are processed, and a line in the log names the tenant at the start.
+        `store.maintenance.run` serves all tenants of a deployment.
 
         It works until it is cancelled, or the store is closed (`ConfigurationError`). Other failures are logged; what
         failed is tried again from a minute later on, less and less often down to once an interval.

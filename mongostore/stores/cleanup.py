@@ -9,6 +9,7 @@ from typing import Protocol
 from mongostore.clock import Clock
 from mongostore.models import DeviceCode, PersistedGrant
 from mongostore.stores.leases import JobLeases
+from mongostore.tenancy import DEFAULT_TENANT, Tenant
 
 
 class CleanupStep(StrEnum):
@@ -57,11 +58,13 @@ class Cleanup:
         records: what is to be cleaned up.
         leases: keep nodes from doing the same work.
         clock: tells the time.
+        tenant: whose stores they are.
     """
 
     records: CleanupRecords
     leases: JobLeases
     clock: Clock
+    tenant: Tenant = DEFAULT_TENANT
 
 
 class CleanedStores(Protocol):

@@ -321,6 +321,18 @@ class TokenCleanupContract:
         await asyncio.wait([task])
         assert await store.persisted_grants.remove_all(ALICES) == 1
 
+    @pytest.mark.parametrize("tenant", ["default", "acme"])
+    async def test_run_says_which_tenant_it_serves(
+        self, store: Any, tenant: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its log names the tenant at the start."""
+        with caplog.at_level(logging.INFO, "mongostore"):
+            task = asyncio.create_task(TokenCleanupService(store.for_tenant(tenant)).run())
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert f"grants of tenant {tenant}, and of no other" in caplog.text
+
     async def _add_expired(self, store: Any, count: int, prefix: str = "expired") -> None:
         """Add expired grants, the longest expired first, once the clock has advanced by more than an hour.
 

@@ -4,6 +4,7 @@ Subclass with a fixture `store`: an open, empty store that was made with `clock=
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -128,6 +129,22 @@ class SessionExpiryContract:
         await store.server_side_sessions.create_session(a_session("later", expires=store.clock.now()))
         await asyncio.sleep(0.05)
         assert len(seen) == 26
+
+    @pytest.mark.parametrize("tenant", ["default", "acme"])
+    async def test_run_serves_one_tenant_and_says_which(
+        self, store: Any, tenant: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its log names the tenant at the start, and the sessions of another one are left alone."""
+        expires = store.clock.now() + HOUR
+        for each in ("default", "acme", "beta"):
+            await store.for_tenant(each).server_side_sessions.create_session(a_session(each, expires=expires))
+        store.clock.advance(HOUR)
+        seen: list[str] = []
+        with caplog.at_level(logging.INFO, "mongostore"):
+            async with self._running(store.for_tenant(tenant), lambda session: seen.append(session.key)):
+                await self._until(lambda: seen != [])
+        assert seen == [tenant]
+        assert f"sessions of tenant {tenant}, and of no other" in caplog.text
 
     async def test_two_runs_process_each_session_once(self, store: Any) -> None:
         """Two at once share the work: nothing is processed twice while nobody dies."""

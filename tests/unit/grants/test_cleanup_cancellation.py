@@ -66,7 +66,7 @@ async def test_a_run_does_not_go_on_to_its_next_pass(store):
         await until_cancelled(reached, StorageUnavailable("no primary"))
 
     leases = SimpleNamespace(acquire=acquire)
-    cleanup = SimpleNamespace(clock=store.clock, leases=leases, records=store._cleanup.records)
+    cleanup = SimpleNamespace(clock=store.clock, leases=leases, records=store._cleanup.records, tenant="default")
     service = TokenCleanupService(SimpleNamespace(_cleanup=cleanup), TokenCleanupOptions(interval=SOON))
     assert await cancelled(asyncio.create_task(service.run()), reached)
     assert len(asked) == 1
