@@ -20,7 +20,7 @@ from mongostore.tenancy import DatabasePerTenant, Placement, SharedDatabase
 T = TypeVar("T")
 
 # What else the commands, the tests and the documentation read from the environment.
-NOT_OPTIONS = frozenset({"MASTER_KEY", "URI", "DATABASE", "TEST_URI"})
+NOT_OPTIONS = frozenset({"MASTER_KEY", "URI", "DATABASE", "TEST_URI", "TEST_WORKERS"})
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _UNITS = {

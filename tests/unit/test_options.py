@@ -1,5 +1,6 @@
 """Options from the environment: each by its name, and nothing without effect."""
 
+import os
 from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
@@ -34,6 +35,8 @@ def test_an_empty_environment_gives_the_defaults():
 
 def test_the_process_s_environment_is_the_default(monkeypatch):
     """Without `environ`, what the process was given counts, when it is asked for."""
+    for name in [each for each in os.environ if each.startswith("MONGOSTORE_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("MONGOSTORE_MESSAGE_LIFETIME", "2h")
     assert StoreOptions.from_env().message_lifetime == timedelta(hours=2)
 
@@ -146,8 +149,9 @@ def test_no_value_is_repeated(name):
 
 
 def test_what_is_no_option_is_left_alone():
-    """The master key, the URI and the database may have the prefix as well."""
+    """The master key, the URI, the database and what the tests read may have the prefix as well."""
     others = {"MASTER_KEY": PASSWORD, "URI": "mongodb://", "DATABASE": "identity", "TEST_URI": "mongodb://"}
+    others["TEST_WORKERS"] = "0"
     assert from_env(**{f"MONGOSTORE_{name}": value for name, value in others.items()}) == StoreOptions()
 
 
