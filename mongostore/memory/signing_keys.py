@@ -1,5 +1,7 @@
 """`SigningKeyRecords` without a database."""
 
+from dataclasses import replace
+
 from mongostore.models import SerializedKey
 from mongostore.models.identifiers import is_identifier
 from mongostore.stores.signing_keys import (
@@ -35,6 +37,12 @@ class MemorySigningKeyStore:
     async def read(self) -> SigningKeySnapshot:
         """See `SigningKeyRecords.read`."""
         return SigningKeySnapshot(self._generation, tuple(self._records.values()))
+
+    async def read_unopened(self) -> SigningKeySnapshot:
+        """See `SigningKeyRecords.read_unopened`."""
+        return SigningKeySnapshot(
+            self._generation, tuple(replace(record, key=None) for record in self._records.values())
+        )
 
     async def add(self, key: SerializedKey, *, after: int, supersedes: bool = False) -> bool:
         """See `SigningKeyRecords.add`."""

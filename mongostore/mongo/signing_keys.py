@@ -1,6 +1,7 @@
 """`SigningKeyRecords` on MongoDB: a key is added by one insert whose `_id` elects it."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -15,6 +16,7 @@ from mongostore.mongo.documents.signing_keys import (
     TOMBSTONE_LIFETIME,
     SigningKeyCodec,
     SigningKeyFields,
+    described,
     generation_of,
     is_deleted,
 )
@@ -74,6 +76,12 @@ class MongoSigningKeyStore:
         records = [await self._codec.record(document) for document in found if not is_deleted(document)]
         return SigningKeySnapshot(_newest(found), tuple(records))
 
+    async def read_unopened(self) -> SigningKeySnapshot:
+        """See `SigningKeyRecords.read_unopened`."""
+        found = await self._documents({"payload": 0})
+        records = [described(document) for document in found if not is_deleted(document)]
+        return SigningKeySnapshot(_newest(found), tuple(records))
+
     async def add(self, key: SerializedKey, *, after: int, supersedes: bool = False) -> bool:
         """See `SigningKeyRecords.add`."""
         check_signing_key(key)
@@ -85,9 +93,10 @@ class MongoSigningKeyStore:
                 return False
         return True
 
-    async def _documents(self) -> list[dict[str, Any]]:
+    async def _documents(self, projection: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
         with self._binding.call("read the signing keys") as own:
-            found = await self._keys.find({"_id": tenant_ids(self._codec.tenant)}, session=own).to_list()
+            of_tenant = {"_id": tenant_ids(self._codec.tenant)}
+            found = await self._keys.find(of_tenant, projection, session=own).to_list()
         return sorted(found, key=generation_of)
 
     @property

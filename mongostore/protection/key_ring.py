@@ -82,6 +82,16 @@ class KeyRing:
         """Wrap the keys of every tenant by the current master key; see `TenantKeyRing.rewrap`."""
         return sum([await self.for_tenant(tenant).rewrap() for tenant in await self._store.tenants()])
 
+    async def rotate_if_due(self, tenant: str) -> bool:
+        """Store a tenant's next data key when it is due; see `TenantKeyRing.rotate_if_due`.
+
+        Mostly none is: then one read of the store is all, no key is unwrapped, and nothing is kept in memory.
+        """
+        records = await self._store.load(tenant)
+        if decide_rotation(self._clock.now(), records, self._policy) is None:
+            return False
+        return await self.for_tenant(tenant).rotate_if_due()
+
     async def destroy(self, tenant: str) -> int:
         """Erase every key of a tenant for good; see `TenantKeyRing.destroy`."""
         return await self.for_tenant(tenant).destroy()
@@ -165,7 +175,7 @@ class TenantKeyRing:
         sealing = ring.require_sealing_key()
         now = self._clock.now()
         if decide_rotation(now, ring.records, self._policy) is not None:
-            self._in_background("rotated", self._rotate_if_due)
+            self._in_background("rotated", self.rotate_if_due)
         self._seals_from = max(now, ring.fresh_from)
         self._seals_until = min(now + self._refresh_interval, ring.fresh_until)
         return sealing
@@ -246,6 +256,23 @@ class TenantKeyRing:
                 break
         ring.require_sealing_key()
         return describe_ring(self.tenant, self._clock.now(), ring.records, self._master_key.id)
+
+    async def rotate_if_due(self) -> bool:
+        """Store the next data key ahead of its activation when the policy says so, if no other node has.
+
+        A tenant without a data key gets none, nor does one whose keys were destroyed.
+
+        Returns:
+            Whether a key was due; the ring then has it.
+
+        Raises:
+            KeyUnavailable, StorageUnavailable: as `rotate`.
+        """
+        ring = await self._load()
+        plan = decide_rotation(self._clock.now(), ring.records, self._policy)
+        if plan is not None:
+            await self._create(plan.generation, "data", plan.activates_at)
+        return plan is not None
 
     async def rewrap(self) -> int:
         """Wrap every key that another master key wrapped by the current one. It may be repeated, and run anywhere.
@@ -337,13 +364,6 @@ class TenantKeyRing:
                     f"key generation {generation} of tenant {self.tenant} was not stored: {why}"
                 ) from failure
             return ring
-
-    async def _rotate_if_due(self) -> None:
-        """Store the next data key ahead of its activation, if no other node has."""
-        ring = await self._load()
-        plan = decide_rotation(self._clock.now(), ring.records, self._policy)
-        if plan is not None:
-            await self._create(plan.generation, "data", plan.activates_at)
 
     def _in_background(self, what: str, work: Callable[[], Awaitable[object]]) -> None:
         """Run `work` beside the caller, unless the same is running."""

@@ -39,6 +39,20 @@ class KeyRingService:
         """
         return await self._key_ring.for_tenant(self._tenant).rotate()
 
+    async def rotate_if_due(self) -> int:
+        """Store the next data key ahead of its activation when the policy says so (`StoreOptions.key_rotation`).
+
+        Use does this by itself; this is for a tenant that stores nothing for a while (`store.maintenance` calls it). No
+        first key is made.
+
+        Returns:
+            How many keys were due: 1, and the ring then has it, or 0.
+
+        Raises:
+            KeyUnavailable, StorageUnavailable: as `rotate`.
+        """
+        return int(await self._key_ring.rotate_if_due(self._tenant))
+
     async def rewrap(self) -> int:
         """Wrap the keys of every tenant by the current master key, which all of them share.
 

@@ -126,6 +126,31 @@ class SigningManager:
             await self._add(algorithm, after=held.generation, supersedes=True)
             held = await self._read()
 
+    async def rotate_if_due(self) -> int:
+        """Make the keys that are due and delete those that are retired, ahead of the next use.
+
+        Use does this by itself; this is for a tenant that signs nothing for a while (`store.maintenance` calls it). A
+        tenant without keys gets none.
+
+        Returns:
+            How many keys were made, here or by another node meanwhile.
+
+        Raises:
+            KeyUnavailable, PayloadUnreadable: a key is due, and there are keys that can't be read; no more are made.
+        """
+        if not self._options.enabled:
+            return 0
+        now = self._clock.now()
+        snapshot = await self._records.read_unopened()
+        seen = [_known(record, now, readable=True) for record in snapshot.records]
+        plan = decide(now, seen, self._options)
+        if not seen or not (plan.create or plan.delete):
+            return 0
+        held = await self._refreshed()
+        if decide(held.read_at, held.keys, self._options).blocked:
+            raise _refusal(held)
+        return held.generation - snapshot.generation
+
     def _configured(self, algorithm: str | None) -> str:
         names = self._options.signing_algorithms
         if algorithm is not None and algorithm not in names:
@@ -139,6 +164,9 @@ class SigningManager:
         held = self._cache.get(now)
         if held is not None and not decide(now, held.keys, self._options).create:
             return held
+        return await self._refreshed()
+
+    async def _refreshed(self) -> KeySet:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
         # Shielded: a caller that gives up must not take it away from the others.
@@ -176,7 +204,7 @@ class SigningManager:
                 credentials[record.id] = found
             elif found is not None:
                 damage.append(found)
-            keys.append(_known(record, now, found))
+            keys.append(_known(record, now, readable=isinstance(found, SigningCredentials)))
         if damage:
             _log.error("%d of %d signing keys can't be used: %s", len(damage), len(keys), damage[0])
         return KeySet(now, snapshot.generation, tuple(keys), credentials, tuple(damage))
@@ -217,15 +245,16 @@ def _new_key(algorithm: str, created: datetime, options: SigningOptions) -> Seri
     return serialize(generate(algorithm, token_hex(_KEY_ID_BYTES).upper(), options.rsa_key_size, validity), created)
 
 
-def _known(record: SigningKeyRecord, now: datetime, found: object) -> KnownKey:
+def _known(record: SigningKeyRecord, now: datetime, *, readable: bool) -> KnownKey:
     return KnownKey(
         record.generation,
         record.id,
         record.algorithm,
         record.created or now,
         supersedes=record.supersedes,
-        certified=record.key is not None and record.key.is_x509_certificate,
-        readable=isinstance(found, SigningCredentials),
+        # Where the key was not opened: as its algorithm is now to be.
+        certified=record.key is None or record.key.is_x509_certificate,
+        readable=readable,
     )
 
 

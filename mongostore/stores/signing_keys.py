@@ -78,6 +78,12 @@ class SigningKeyRecords(SigningKeyStore, Protocol):
     async def read(self) -> SigningKeySnapshot:
         """Read every record, from the primary, as a majority holds it: what `add` acknowledged is there."""
 
+    async def read_unopened(self) -> SigningKeySnapshot:
+        """Read what lies in clear of every record, at the cost of one look: nothing is opened, and `key` is None.
+
+        It is not proven, so it may only decide whether to `read`.
+        """
+
     async def add(self, key: SerializedKey, *, after: int, supersedes: bool = False) -> bool:
         """Store a key as generation `after + 1`, unless that exists: of any number of callers, one stores a generation.
 

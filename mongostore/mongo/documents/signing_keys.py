@@ -1,5 +1,6 @@
 """How signing keys lie in MongoDB: one record a generation, so that two nodes can't make the same one."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -83,16 +84,7 @@ class SigningKeyCodec:
             key = await self._key(document)
         except (PayloadUnreadable, KeyUnavailable) as error:
             damage = error
-        created = document.get("created")
-        return SigningKeyRecord(
-            generation_of(document),
-            str(document.get("key_id", "")),
-            str(document.get("algorithm", "")),
-            created if isinstance(created, datetime) else None,
-            supersedes=document.get("supersedes") is True,
-            key=key,
-            damage=damage,
-        )
+        return replace(described(document), key=key, damage=damage)
 
     async def _key(self, document: dict[str, Any]) -> SerializedKey:
         payload = await self._protector.open(document.get("payload", b""), self._context(natural_key(document["_id"])))
@@ -121,6 +113,18 @@ def generation_of(document: dict[str, Any]) -> int:
     """The generation of a record; 0 for one that was not stored by us."""
     generation = natural_key(document["_id"])
     return int(generation) if generation.isascii() and generation.isdigit() else 0
+
+
+def described(document: dict[str, Any]) -> SigningKeyRecord:
+    """What lies in clear of a record."""
+    created = document.get("created")
+    return SigningKeyRecord(
+        generation_of(document),
+        str(document.get("key_id", "")),
+        str(document.get("algorithm", "")),
+        created if isinstance(created, datetime) else None,
+        supersedes=document.get("supersedes") is True,
+    )
 
 
 def is_deleted(document: dict[str, Any]) -> bool:

@@ -99,6 +99,36 @@ class SigningContract:
         assert await signing_key_id(store) == new
         assert await stored_ids(store) == [old, new]
 
+    async def test_a_successor_is_announced_though_nobody_signs(self, store: Any) -> None:
+        """Asked whether a key is due, the manager makes the successor in time, and nothing for who has no key."""
+        assert await store.signing.rotate_if_due() == 0
+        assert await stored_ids(store) == []
+        first = await signing_key_id(store)
+        store.clock.advance(ROTATION - PROPAGATION - MILLISECOND)
+        assert await store.signing.rotate_if_due() == 0
+        assert await stored_ids(store) == [first]
+        store.clock.advance(MILLISECOND)
+        assert await store.signing.rotate_if_due() == 1
+        assert await store.signing.rotate_if_due() == 0
+        _, second = await stored_ids(store)
+        store.clock.advance(PROPAGATION)
+        assert await signing_key_id(store) == second
+
+    async def test_a_retired_key_is_deleted_though_nobody_signs(self, store: Any) -> None:
+        """A key whose time is over goes when the manager is asked whether one is due."""
+        first = await signing_key_id(store)
+        store.clock.advance(RETIREMENT)
+        assert await store.signing.rotate_if_due() == 1
+        (left,) = await stored_ids(store)
+        assert left != first
+
+    async def test_a_key_that_is_due_is_not_made_among_lost_ones(self, store: Any) -> None:
+        """Where a key is due and none can be read, that is told, and no more are made."""
+        await store.signing_keys.store_key(a_serialized_key("lost", created=store.clock.now() - ROTATION))
+        with pytest.raises(PayloadUnreadable, match="lost"):
+            await store.signing.rotate_if_due()
+        assert await stored_ids(store) == ["lost"]
+
     async def test_a_retired_key_is_published_no_more_and_deleted(self, store: Any) -> None:
         """For 14 days after its last signature a key validates; then it is gone."""
         old = await signing_key_id(store)

@@ -190,10 +190,12 @@ def bringing(me: Stores, theirs: Belongings, mark: str) -> dict[str, Call]:
         "signing.get_validation_keys": me.signing.get_validation_keys,
         "signing.jwks": me.signing.jwks,
         "signing.rotate": me.signing.rotate,
+        "signing.rotate_if_due": me.signing.rotate_if_due,
         # The third of this tenant's: the other one has a third, too.
         "signing_keys.add": lambda: me.signing_keys.add(a_serialized_key("kid"), after=2),
         "signing_keys.store_key": lambda: me.signing_keys.store_key(a_serialized_key("kid2")),
         "key_ring.rotate": me.key_ring.rotate,
+        "key_ring.rotate_if_due": me.key_ring.rotate_if_due,
     }
 
 
@@ -321,6 +323,7 @@ def _rest(me: Stores, theirs: Belongings) -> dict[str, Call]:
         "tickets.remove": lambda: me.tickets.remove(h["ticket"]),
         "signing_keys.load_keys": me.signing_keys.load_keys,
         "signing_keys.read": me.signing_keys.read,
+        "signing_keys.read_unopened": me.signing_keys.read_unopened,
         "signing_keys.delete_key": lambda: me.signing_keys.delete_key("kid"),
         "key_ring.status": me.key_ring.status,
         "key_ring.reencrypt": me.key_ring.reencrypt,

@@ -86,6 +86,44 @@ async def test_policy_stores_the_next_key_ahead_of_time(store, new_node, clock, 
     assert {key.key_id for key in keys} == {(await store.load("default"))[1].key_id}
 
 
+async def test_a_key_that_is_due_is_made_without_a_seal(store, new_node, clock):
+    """Asked whether one is due, a ring makes the successor ahead of time, once for all nodes, and never a first key."""
+    policy = KeyRotationPolicy(rotation_interval=30 * DAY, propagation=2 * DAY)
+    nodes = [new_node(policy=policy) for _ in range(4)]
+    assert await nodes[0].rotate_if_due("default") is False
+    assert await generations(store) == []
+    await nodes[0].for_tenant("default").sealing_key()
+    clock.advance(28 * DAY - timedelta(seconds=1))
+    assert await nodes[1].rotate_if_due("default") is False
+    clock.advance(timedelta(seconds=1))
+    assert True in await asyncio.gather(*(node.rotate_if_due("default") for node in nodes))
+    assert await generations(store) == [1, 2]
+    assert await nodes[2].rotate_if_due("default") is False
+    await nodes[0].destroy("default")
+    clock.advance(365 * DAY)
+    assert await nodes[3].rotate_if_due("default") is False
+    assert await generations(store) == [1, 2]
+
+
+async def test_a_ring_in_which_nothing_is_due_is_read_once_and_not_unwrapped(store, new_node, monkeypatch):
+    """So thousands of tenants can be asked again and again, and a master key that is away is no matter."""
+    await new_node().for_tenant("default").sealing_key()
+    node, loads, load = new_node(), [], store.load
+
+    async def counted(tenant):
+        loads.append(tenant)
+        return await load(tenant)
+
+    async def refuse(*_):
+        raise AssertionError("a key was unwrapped")
+
+    monkeypatch.setattr(store, "load", counted)
+    monkeypatch.setattr(LocalMasterKey, "unwrap", refuse)
+    assert await node.rotate_if_due("default") is False
+    assert loads == ["default"]
+    assert node._rings == {}
+
+
 async def test_policy_works_on_a_node_whose_reads_keep_the_ring_fresh(store, new_node, clock, settle):
     """The ring that an opened payload had refreshed doesn't keep the next seal from looking whether a key is due."""
     protector = SealingProtector(new_node())
