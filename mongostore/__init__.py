@@ -24,6 +24,7 @@ from mongostore.options import StoreOptions
 from mongostore.protection.master_keys import AwsKmsMasterKey, LocalMasterKey, MasterKeyChain
 from mongostore.protection.rotation import KeyRotationPolicy
 from mongostore.signing.options import SigningOptions
+from mongostore.stores.revised import Revised
 from mongostore.telemetry import Telemetry
 from mongostore.tenancy import DatabasePerTenant, SharedDatabase
 
@@ -45,6 +46,7 @@ __all__ = [
     "MongostoreWarning",
     "NotFound",
     "PayloadUnreadable",
+    "Revised",
     "SharedDatabase",
     "SigningOptions",
     "StaleRevision",

@@ -227,12 +227,16 @@ async def _names_in_use(store: ConfigurationStores, items: list[_Item]) -> list[
     """Which scopes have the name of a stored one of the other kind, told before anything is saved."""
     identity_resources = {item.name: item for item in items if isinstance(item.model, IdentityResource)}
     api_scopes = {item.name: item for item in items if isinstance(item.model, ApiScope)}
-    stored_scopes = await store.resources.find_api_scopes_by_name(identity_resources) if identity_resources else []
-    stored_resources = await store.resources.find_identity_resources_by_scope_name(api_scopes) if api_scopes else []
-    return [
-        *(f"{identity_resources[each.name].place}: a stored API scope has this name" for each in stored_scopes),
-        *(f"{api_scopes[each.name].place}: a stored identity resource has this name" for each in stored_resources),
-    ]
+    read_api_scope, read_identity_resource = store.resources.read_api_scope, store.resources.read_identity_resource
+    problems = []
+    # Not from a cache, which may not know yet what another node has saved.
+    for name, item in identity_resources.items():
+        if await read_api_scope(name) is not None:
+            problems.append(f"{item.place}: a stored API scope has this name")
+    for name, item in api_scopes.items():
+        if await read_identity_resource(name) is not None:
+            problems.append(f"{item.place}: a stored identity resource has this name")
+    return problems
 
 
 async def _save(store: ConfigurationStores, item: _Item) -> bool:

@@ -7,6 +7,7 @@ from mongostore.caching.copies import own_copy
 from mongostore.models import Client
 from mongostore.models.identifiers import is_identifier
 from mongostore.stores.clients import ClientStore
+from mongostore.stores.revised import Revised
 
 
 class CachedClientStore:
@@ -50,11 +51,15 @@ class CachedClientStore:
         """See `ClientStore.get_client_revision`."""
         return await self._store.get_client_revision(client_id)
 
-    async def delete_client(self, client_id: str) -> bool:
+    async def read_client(self, client_id: str) -> Revised[Client] | None:
+        """See `ClientStore.read_client`."""
+        return await self._store.read_client(client_id)
+
+    async def delete_client(self, client_id: str, *, expected_revision: int | None = None) -> bool:
         """See `ClientStore.delete_client`."""
-        if not is_identifier(client_id):
-            return False
         try:
-            return await self._store.delete_client(client_id)
+            return await self._store.delete_client(client_id, expected_revision=expected_revision)
         finally:
-            self._caches.client_changed(self._tenant, client_id)
+            # After a failure too: a deletion that timed out may have happened.
+            if is_identifier(client_id):
+                self._caches.client_changed(self._tenant, client_id)

@@ -5,6 +5,7 @@ from mongostore.caching.copies import own_copy
 from mongostore.models import IdentityProvider, IdentityProviderName
 from mongostore.models.identifiers import is_identifier
 from mongostore.stores.identity_providers import IdentityProviderStore
+from mongostore.stores.revised import Revised
 
 
 class CachedIdentityProviderStore:
@@ -40,11 +41,15 @@ class CachedIdentityProviderStore:
             if is_identifier(scheme):
                 self._caches.identity_provider_changed(self._tenant, str(scheme))
 
-    async def delete_identity_provider(self, scheme: str) -> bool:
+    async def read_identity_provider(self, scheme: str) -> Revised[IdentityProvider] | None:
+        """See `IdentityProviderStore.read_identity_provider`."""
+        return await self._store.read_identity_provider(scheme)
+
+    async def delete_identity_provider(self, scheme: str, *, expected_revision: int | None = None) -> bool:
         """See `IdentityProviderStore.delete_identity_provider`."""
-        if not is_identifier(scheme):
-            return False
         try:
-            return await self._store.delete_identity_provider(scheme)
+            return await self._store.delete_identity_provider(scheme, expected_revision=expected_revision)
         finally:
-            self._caches.identity_provider_changed(self._tenant, scheme)
+            # After a failure too: a deletion that timed out may have happened.
+            if is_identifier(scheme):
+                self._caches.identity_provider_changed(self._tenant, scheme)

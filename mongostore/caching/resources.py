@@ -7,6 +7,7 @@ from mongostore.caching.resources_snapshot import ResourcesSnapshot
 from mongostore.models import ApiResource, ApiScope, IdentityResource, Resources
 from mongostore.stores.configuration import wanted_names
 from mongostore.stores.resources import ResourceStore, enabled_only
+from mongostore.stores.revised import Revised
 
 
 class CachedResourceStore:
@@ -63,17 +64,32 @@ class CachedResourceStore:
         """See `ResourceStore.save_api_resource`."""
         return await self._changing(self._store.save_api_resource(resource, expected_revision=expected_revision))
 
-    async def delete_identity_resource(self, name: str) -> bool:
+    async def read_identity_resource(self, name: str) -> Revised[IdentityResource] | None:
+        """See `ResourceStore.read_identity_resource`."""
+        return await self._store.read_identity_resource(name)
+
+    async def read_api_scope(self, name: str) -> Revised[ApiScope] | None:
+        """See `ResourceStore.read_api_scope`."""
+        return await self._store.read_api_scope(name)
+
+    async def read_api_resource(self, name: str) -> Revised[ApiResource] | None:
+        """See `ResourceStore.read_api_resource`."""
+        return await self._store.read_api_resource(name)
+
+    async def delete_identity_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_identity_resource`."""
-        return bool(await self._changing(self._store.delete_identity_resource(name)))
+        deletion = self._store.delete_identity_resource(name, expected_revision=expected_revision)
+        return bool(await self._changing(deletion))
 
-    async def delete_api_scope(self, name: str) -> bool:
+    async def delete_api_scope(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_api_scope`."""
-        return bool(await self._changing(self._store.delete_api_scope(name)))
+        deletion = self._store.delete_api_scope(name, expected_revision=expected_revision)
+        return bool(await self._changing(deletion))
 
-    async def delete_api_resource(self, name: str) -> bool:
+    async def delete_api_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_api_resource`."""
-        return bool(await self._changing(self._store.delete_api_resource(name)))
+        deletion = self._store.delete_api_resource(name, expected_revision=expected_revision)
+        return bool(await self._changing(deletion))
 
     async def _snapshot(self) -> ResourcesSnapshot:
         async def load() -> ResourcesSnapshot:

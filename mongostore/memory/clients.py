@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from mongostore.memory.revisions import MemoryRevisions, RevisedRecords
 from mongostore.models import Client
 from mongostore.stores.clients import check_client
+from mongostore.stores.revised import Revised
 
 
 class MemoryClientStore:
@@ -36,6 +37,10 @@ class MemoryClientStore:
         """See `ClientStore.get_client_revision`."""
         return self._clients.revision(client_id)
 
-    async def delete_client(self, client_id: str) -> bool:
+    async def read_client(self, client_id: str) -> Revised[Client] | None:
+        """See `ClientStore.read_client`."""
+        return self._clients.read(client_id)
+
+    async def delete_client(self, client_id: str, *, expected_revision: int | None = None) -> bool:
         """See `ClientStore.delete_client`."""
-        return self._clients.delete(client_id)
+        return self._clients.delete(client_id, f"the client {client_id!r}", expected_revision)

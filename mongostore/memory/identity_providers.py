@@ -3,6 +3,7 @@
 from mongostore.memory.revisions import MemoryRevisions, RevisedRecords
 from mongostore.models import IdentityProvider, IdentityProviderName
 from mongostore.stores.identity_providers import check_identity_provider, typed_provider
+from mongostore.stores.revised import Revised
 
 
 class MemoryIdentityProviderStore:
@@ -28,6 +29,10 @@ class MemoryIdentityProviderStore:
         what = f"the identity provider {provider.scheme!r}"
         return self._providers.save(provider.scheme, typed_provider(provider), what, expected_revision)
 
-    async def delete_identity_provider(self, scheme: str) -> bool:
+    async def read_identity_provider(self, scheme: str) -> Revised[IdentityProvider] | None:
+        """See `IdentityProviderStore.read_identity_provider`."""
+        return self._providers.read(scheme)
+
+    async def delete_identity_provider(self, scheme: str, *, expected_revision: int | None = None) -> bool:
         """See `IdentityProviderStore.delete_identity_provider`."""
-        return self._providers.delete(scheme)
+        return self._providers.delete(scheme, f"the identity provider {scheme!r}", expected_revision)

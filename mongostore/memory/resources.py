@@ -6,6 +6,7 @@ from mongostore.memory.revisions import MemoryRevisions, RevisedRecords
 from mongostore.models import ApiResource, ApiScope, IdentityResource, Resources
 from mongostore.stores.configuration import OFFLINE_ACCESS, name_in_use, wanted_names
 from mongostore.stores.resources import ResourceT, check_resource, enabled_only
+from mongostore.stores.revised import Revised
 
 
 class MemoryResourceStore:
@@ -77,17 +78,29 @@ class MemoryResourceStore:
         what = f"the API resource {resource.name!r}"
         return self._api_resources.save(resource.name, resource, what, expected_revision)
 
-    async def delete_identity_resource(self, name: str) -> bool:
+    async def read_identity_resource(self, name: str) -> Revised[IdentityResource] | None:
+        """See `ResourceStore.read_identity_resource`."""
+        return self._identity_resources.read(name)
+
+    async def read_api_scope(self, name: str) -> Revised[ApiScope] | None:
+        """See `ResourceStore.read_api_scope`."""
+        return self._api_scopes.read(name)
+
+    async def read_api_resource(self, name: str) -> Revised[ApiResource] | None:
+        """See `ResourceStore.read_api_resource`."""
+        return self._api_resources.read(name)
+
+    async def delete_identity_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_identity_resource`."""
-        return self._identity_resources.delete(name)
+        return self._identity_resources.delete(name, f"the identity resource {name!r}", expected_revision)
 
-    async def delete_api_scope(self, name: str) -> bool:
+    async def delete_api_scope(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_api_scope`."""
-        return self._api_scopes.delete(name)
+        return self._api_scopes.delete(name, f"the API scope {name!r}", expected_revision)
 
-    async def delete_api_resource(self, name: str) -> bool:
+    async def delete_api_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_api_resource`."""
-        return self._api_resources.delete(name)
+        return self._api_resources.delete(name, f"the API resource {name!r}", expected_revision)
 
 
 def _named(records: RevisedRecords[ResourceT], names: list[str]) -> list[ResourceT]:

@@ -4,7 +4,8 @@ from typing import Generic, TypeVar
 
 from mongostore.models.base import Model
 from mongostore.models.identifiers import is_identifier
-from mongostore.stores.configuration import already_exists, stale_revision
+from mongostore.stores.configuration import already_exists, check_revision_to_delete, stale_revision
+from mongostore.stores.revised import Revised
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -58,6 +59,22 @@ class RevisedRecords(Generic[ModelT]):
         """The revision that the record of this key is at, or None."""
         return self._records[key][0] if key in self else None
 
-    def delete(self, key: str) -> bool:
-        """Remove the record of this key: True when there was one."""
-        return key in self and self._records.pop(key) is not None
+    def read(self, key: str) -> Revised[ModelT] | None:
+        """The model of this key and its revision, or None."""
+        revision, model = self.revision(key), self.get(key)
+        return None if revision is None or model is None else Revised(model, revision)
+
+    def delete(self, key: str, what: str, expected_revision: int | None) -> bool:
+        """Remove the record of this key; see `ClientStore.delete_client`.
+
+        Args:
+            what: what is deleted, for messages ("the client 'web'").
+        """
+        check_revision_to_delete(expected_revision)
+        actual = self.revision(key)
+        if actual is None:
+            return False
+        if expected_revision is not None and expected_revision != actual:
+            raise stale_revision(what, expected=expected_revision, actual=actual)
+        del self._records[key]
+        return True

@@ -14,8 +14,9 @@ from mongostore.mongo.documents.base import record_id
 from mongostore.mongo.documents.clients import CLIENTS, ClientFields, client_fields
 from mongostore.mongo.documents.configuration import StoredDocument, tenant_ids
 from mongostore.mongo.lookups import find_by_id
-from mongostore.mongo.revisions import RevisedWriter
+from mongostore.mongo.revisions import RevisedRecords
 from mongostore.stores.clients import check_client
+from mongostore.stores.revised import Revised
 from mongostore.tenancy import Tenant
 
 _log = logging.getLogger("mongostore")
@@ -29,7 +30,7 @@ class MongoClientStore:
     def __init__(self, binding: Binding, tenant: Tenant) -> None:
         self._binding = binding
         self._tenant = tenant
-        self._writer = RevisedWriter(binding, tenant)
+        self._records = RevisedRecords(binding, tenant)
 
     async def find_client_by_id(self, client_id: str) -> Client | None:
         """See `ClientStore.find_client_by_id`."""
@@ -66,23 +67,26 @@ class MongoClientStore:
         """See `ClientStore.save_client`."""
         check_client(client, expected_revision)
         fields = client_fields(self._tenant, client)
-        return await self._writer.save(ClientFields, fields, CLIENTS.what(client.client_id), expected_revision)
+        return await self._records.save(ClientFields, fields, CLIENTS.what(client.client_id), expected_revision)
 
     async def get_client_revision(self, client_id: str) -> int | None:
         """See `ClientStore.get_client_revision`."""
         if not is_identifier(client_id):
             return None
         with self._binding.call("read a client's revision") as own:
-            found = await self._clients.find_one({"_id": record_id(self._tenant, client_id)}, ["revision"], session=own)
+            # From the primary: what is written over an older revision is refused.
+            clients = self._binding.collection(ClientFields)
+            found = await clients.find_one({"_id": record_id(self._tenant, client_id)}, ["revision"], session=own)
         return None if found is None else CLIENTS.revision(found)
 
-    async def delete_client(self, client_id: str) -> bool:
+    async def read_client(self, client_id: str) -> Revised[Client] | None:
+        """See `ClientStore.read_client`."""
+        found = await self._records.read(ClientFields, client_id, "read a client")
+        return None if found is None else Revised(CLIENTS.model(found), CLIENTS.revision(found))
+
+    async def delete_client(self, client_id: str, *, expected_revision: int | None = None) -> bool:
         """See `ClientStore.delete_client`."""
-        if not is_identifier(client_id):
-            return False
-        with self._binding.call("delete a client") as own:
-            result = await self._clients.delete_one({"_id": record_id(self._tenant, client_id)}, session=own)
-        return result.deleted_count == 1
+        return await self._records.delete(ClientFields, client_id, CLIENTS.what(client_id), expected_revision)
 
     async def _batch(self, after: str | None) -> Sequence[StoredDocument]:
         query = {"_id": tenant_ids(self._tenant, after)}

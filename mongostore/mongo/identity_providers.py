@@ -8,16 +8,17 @@ from mongostore.models import IdentityProvider, IdentityProviderName
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import record_id
-from mongostore.mongo.documents.configuration import readable, tenant_ids
+from mongostore.mongo.documents.configuration import readable, stored_revision, tenant_ids
 from mongostore.mongo.documents.identity_providers import (
     IdentityProviderCodec,
     IdentityProviderFields,
     provider_name,
     what,
 )
-from mongostore.mongo.revisions import RevisedWriter
+from mongostore.mongo.revisions import RevisedRecords
 from mongostore.protection.protector import Protector
 from mongostore.stores.identity_providers import check_identity_provider
+from mongostore.stores.revised import Revised
 from mongostore.tenancy import Tenant
 
 
@@ -28,7 +29,7 @@ class MongoIdentityProviderStore:
         self._binding = binding
         self._tenant = tenant
         self._codec = IdentityProviderCodec(tenant, protector)
-        self._writer = RevisedWriter(binding, tenant)
+        self._records = RevisedRecords(binding, tenant)
 
     async def get_all_scheme_names(self) -> list[IdentityProviderName]:
         """See `IdentityProviderStore.get_all_scheme_names`."""
@@ -51,15 +52,19 @@ class MongoIdentityProviderStore:
         """See `IdentityProviderStore.save_identity_provider`."""
         check_identity_provider(provider, expected_revision)
         fields = await self._codec.fields(provider)
-        return await self._writer.save(IdentityProviderFields, fields, what(provider.scheme), expected_revision)
+        return await self._records.save(IdentityProviderFields, fields, what(provider.scheme), expected_revision)
 
-    async def delete_identity_provider(self, scheme: str) -> bool:
+    async def read_identity_provider(self, scheme: str) -> Revised[IdentityProvider] | None:
+        """See `IdentityProviderStore.read_identity_provider`."""
+        found = await self._records.read(IdentityProviderFields, scheme, "read an identity provider")
+        if found is None:
+            return None
+        revision = stored_revision(found, IdentityProviderFields.label, what(scheme))
+        return Revised(await self._codec.provider(found), revision)
+
+    async def delete_identity_provider(self, scheme: str, *, expected_revision: int | None = None) -> bool:
         """See `IdentityProviderStore.delete_identity_provider`."""
-        if not is_identifier(scheme):
-            return False
-        with self._binding.call("delete an identity provider") as own:
-            result = await self._providers.delete_one({"_id": record_id(self._tenant, scheme)}, session=own)
-        return result.deleted_count == 1
+        return await self._records.delete(IdentityProviderFields, scheme, what(scheme), expected_revision)
 
     @property
     def _providers(self) -> AsyncCollection[dict[str, Any]]:

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mongostore.models import ApiResource, ApiScope, IdentityResource, Resources
-from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import record_id
-from mongostore.mongo.documents.configuration import RevisedFields, StoredDocument, tenant_ids
+from mongostore.mongo.documents.configuration import ConfigurationCodec, RevisedFields, StoredDocument, tenant_ids
 from mongostore.mongo.documents.resources import (
     API_RESOURCES,
     API_SCOPES,
@@ -16,9 +15,10 @@ from mongostore.mongo.documents.resources import (
     ApiResourceFields,
     ScopeFields,
 )
-from mongostore.mongo.revisions import RevisedWriter
+from mongostore.mongo.revisions import RevisedRecords
 from mongostore.stores.configuration import OFFLINE_ACCESS, ScopeKind, wanted_names
-from mongostore.stores.resources import check_resource, enabled_only
+from mongostore.stores.resources import ResourceT, check_resource, enabled_only
+from mongostore.stores.revised import Revised
 from mongostore.tenancy import Tenant
 
 IDENTITY_RESOURCE: ScopeKind = "identity_resource"
@@ -31,7 +31,7 @@ class MongoResourceStore:
     def __init__(self, binding: Binding, tenant: Tenant) -> None:
         self._binding = binding
         self._tenant = tenant
-        self._writer = RevisedWriter(binding, tenant)
+        self._records = RevisedRecords(binding, tenant)
 
     async def find_identity_resources_by_scope_name(self, names: Iterable[str]) -> list[IdentityResource]:
         """See `ResourceStore.find_identity_resources_by_scope_name`."""
@@ -88,19 +88,34 @@ class MongoResourceStore:
         check_resource(resource, ApiResource, "the API resource", expected_revision)
         fields = API_RESOURCES.fields(self._tenant, resource)
         what = API_RESOURCES.what(resource.name)
-        return await self._writer.save(ApiResourceFields, fields, what, expected_revision)
+        return await self._records.save(ApiResourceFields, fields, what, expected_revision)
 
-    async def delete_identity_resource(self, name: str) -> bool:
+    async def read_identity_resource(self, name: str) -> Revised[IdentityResource] | None:
+        """See `ResourceStore.read_identity_resource`."""
+        return await self._read_scope(name, IDENTITY_RESOURCE, IDENTITY_RESOURCES)
+
+    async def read_api_scope(self, name: str) -> Revised[ApiScope] | None:
+        """See `ResourceStore.read_api_scope`."""
+        return await self._read_scope(name, API_SCOPE, API_SCOPES)
+
+    async def read_api_resource(self, name: str) -> Revised[ApiResource] | None:
+        """See `ResourceStore.read_api_resource`."""
+        found = await self._records.read(ApiResourceFields, name, "read an API resource")
+        return None if found is None else Revised(API_RESOURCES.model(found), API_RESOURCES.revision(found))
+
+    async def delete_identity_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_identity_resource`."""
-        return await self._delete(ScopeFields, name, {"kind": IDENTITY_RESOURCE})
+        what = IDENTITY_RESOURCES.what(name)
+        return await self._records.delete(ScopeFields, name, what, expected_revision, same={"kind": IDENTITY_RESOURCE})
 
-    async def delete_api_scope(self, name: str) -> bool:
+    async def delete_api_scope(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_api_scope`."""
-        return await self._delete(ScopeFields, name, {"kind": API_SCOPE})
+        what = API_SCOPES.what(name)
+        return await self._records.delete(ScopeFields, name, what, expected_revision, same={"kind": API_SCOPE})
 
-    async def delete_api_resource(self, name: str) -> bool:
+    async def delete_api_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_api_resource`."""
-        return await self._delete(ApiResourceFields, name, {})
+        return await self._records.delete(ApiResourceFields, name, API_RESOURCES.what(name), expected_revision)
 
     async def _scopes(self, names: list[str], kind: ScopeKind | None = None) -> Sequence[StoredDocument]:
         query: dict[str, Any] = {"_id": {"$in": self._ids(names)}}
@@ -120,16 +135,15 @@ class MongoResourceStore:
         self, fields: dict[str, Any], kind: ScopeKind, what: str, expected_revision: int | None
     ) -> int:
         of_this_kind = {"kind": kind}
-        return await self._writer.save(ScopeFields, fields | of_this_kind, what, expected_revision, same=of_this_kind)
+        return await self._records.save(ScopeFields, fields | of_this_kind, what, expected_revision, same=of_this_kind)
 
-    async def _delete(self, fields_class: type[RevisedFields], name: str, kind: Mapping[str, str]) -> bool:
-        if not is_identifier(name):
-            return False
-        with self._binding.call("delete a resource") as own:
-            result = await self._binding.collection(fields_class).delete_one(
-                {"_id": record_id(self._tenant, name), **kind}, session=own
-            )
-        return result.deleted_count == 1
+    async def _read_scope(
+        self, name: str, kind: ScopeKind, codec: ConfigurationCodec[ResourceT]
+    ) -> Revised[ResourceT] | None:
+        found = await self._records.read(ScopeFields, name, "read a scope")
+        if found is None or found.get("kind") != kind:
+            return None
+        return Revised(codec.model(found), codec.revision(found))
 
     def _ids(self, names: list[str]) -> list[str]:
         return [record_id(self._tenant, name) for name in names]

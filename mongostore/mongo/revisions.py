@@ -1,4 +1,4 @@
-"""Saves documents under revisions: a number is drawn from the tenant's counter, then one conditional write is made."""
+"""Saves, reads and deletes documents under revisions: by one conditional write each, numbered by the tenant's counter."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +10,26 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
+from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import record_id
 from mongostore.mongo.documents.configuration import RevisedFields, StoredDocument
 from mongostore.mongo.documents.revisions import RevisionFields
-from mongostore.stores.configuration import already_exists, name_in_use, stale_revision
+from mongostore.mongo.lookups import find_by_id
+from mongostore.stores.configuration import (
+    already_exists,
+    check_revision_to_delete,
+    name_in_use,
+    stale_revision,
+)
 from mongostore.tenancy import Tenant
 
 # Frozen: the key of the counter of all configuration.
 _COUNTER = "configuration"
 
 
-class RevisedWriter:
-    """Writes the documents of one tenant, each under a number that was never given before.
+class RevisedRecords:
+    """Writes, reads and deletes the documents of one tenant, each under a number that was never given before.
 
     Writers may come in another order than their numbers, so nobody replaces a larger number by a smaller one: who was
     overtaken draws again.
@@ -66,6 +73,55 @@ class RevisedWriter:
                     {"_id": document.id}, ["revision", *same], session=own
                 )
                 beyond = _revision_to_exceed(stored, what, expected_revision, same)
+
+    async def read(self, fields_class: type[RevisedFields], key: str, action: str) -> StoredDocument | None:
+        """Read a document with its revision from the primary, whatever other reads prefer; see `ClientStore.read_client`.
+
+        Args:
+            fields_class: the fields of which collection.
+            key: the document's natural key; one that can't be stored finds nothing.
+            action: for messages ("read a client").
+        """
+        if not is_identifier(key):
+            return None
+        collection = self._binding.collection(fields_class)
+        return await find_by_id(self._binding, action, collection, record_id(self._tenant, key))
+
+    async def delete(
+        self,
+        fields_class: type[RevisedFields],
+        key: str,
+        what: str,
+        expected_revision: int | None,
+        *,
+        same: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Delete a document; see `ClientStore.delete_client`.
+
+        Args:
+            fields_class: the fields of which collection.
+            key: the document's natural key; one that can't be stored finds nothing.
+            what: what is deleted, for messages ("the client 'web'").
+            expected_revision: None, or the revision to delete.
+            same: what the document must hold as well: otherwise it is another kind of thing, and absent.
+
+        Raises:
+            StaleRevision: it is at another revision.
+        """
+        check_revision_to_delete(expected_revision)
+        if not is_identifier(key):
+            return False
+        wanted: dict[str, Any] = {"_id": record_id(self._tenant, key), **(same or {})}
+        condition = wanted if expected_revision is None else {**wanted, "revision": expected_revision}
+        collection = self._binding.collection(fields_class)
+        with self._binding.call(f"delete {what}") as own:
+            result = await collection.delete_one(condition, session=own)
+            if result.deleted_count or expected_revision is None:
+                return result.deleted_count == 1
+            stored = await collection.find_one(wanted, ["revision"], session=own)
+        if stored is None:
+            return False
+        raise stale_revision(what, expected=expected_revision, actual=stored.get("revision"))
 
     async def _draw(self, beyond: int, session: AsyncClientSession | None) -> int:
         """A number larger than all before it, and than `beyond`: a counter that was lost must not give them again."""

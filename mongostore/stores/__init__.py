@@ -10,6 +10,7 @@ from mongostore.stores.persisted_grants import PersistedGrantStore
 from mongostore.stores.pushed_requests import PushedAuthorizationRequestStore
 from mongostore.stores.replay import ReplayCache
 from mongostore.stores.resources import ResourceStore
+from mongostore.stores.revised import Revised
 from mongostore.stores.sessions import ServerSideSessionStore
 from mongostore.stores.signing_keys import SigningKeyRecords, SigningKeyStore
 
@@ -24,6 +25,7 @@ __all__ = [
     "PushedAuthorizationRequestStore",
     "ReplayCache",
     "ResourceStore",
+    "Revised",
     "ServerSideSessionStore",
     "SigningKeyRecords",
     "SigningKeyStore",

@@ -6,6 +6,7 @@ from typing import Protocol
 from mongostore.models import Client
 from mongostore.models.client_validation import client_problems
 from mongostore.stores.configuration import check_expected_revision, check_model
+from mongostore.stores.revised import Revised
 
 
 class ClientStore(Protocol):
@@ -56,10 +57,32 @@ class ClientStore(Protocol):
         """
 
     async def get_client_revision(self, client_id: str) -> int | None:
-        """The revision that a client is at; None when absent. Read it before the client that is to be changed."""
+        """The revision that a client is at; None when absent. To change a client, use `read_client`."""
 
-    async def delete_client(self, client_id: str) -> bool:
-        """Delete a client: True when there was one, False otherwise."""
+    async def read_client(self, client_id: str) -> Revised[Client] | None:
+        """Read a client and its revision together, to change it; None when absent.
+
+        Both come from one read of the primary, never from a cache: change the value, and save it with the revision as
+        `expected_revision`.
+
+        Raises:
+            PayloadUnreadable: the stored record is damaged.
+        """
+
+    async def delete_client(self, client_id: str, *, expected_revision: int | None = None) -> bool:
+        """Delete a client.
+
+        Args:
+            client_id: which one.
+            expected_revision: None deletes anyway, n only at revision n.
+
+        Returns:
+            True when there was one, False otherwise.
+
+        Raises:
+            ValueError: 0 was expected.
+            StaleRevision: the client is at another revision.
+        """
 
 
 def check_client(client: Client, expected_revision: int | None) -> None:

@@ -52,6 +52,17 @@ def check_expected_revision(expected_revision: int | None) -> None:
         raise ValueError("expected_revision must be None (save anyway), 0 (must be new), or a revision that was read")
 
 
+def check_revision_to_delete(expected_revision: int | None) -> None:
+    """Refuse what no stored record can be at.
+
+    Raises:
+        TypeError, ValueError: as for `check_expected_revision`; and 0, which says that there is nothing to delete.
+    """
+    check_expected_revision(expected_revision)
+    if expected_revision == 0:
+        raise ValueError("expected_revision must be None (delete anyway) or a revision that was read, not 0")
+
+
 def wanted_names(names: Iterable[str]) -> list[str]:
     """Give each of the names once that something can be stored under, in ascending order.
 
@@ -77,10 +88,10 @@ def name_in_use(what: str) -> AlreadyExists:
 
 
 def stale_revision(what: str, *, expected: int, actual: int | None) -> StaleRevision:
-    """Make the error for a save that was based on an older revision."""
+    """Make the error for a save or deletion that was based on an older revision."""
     now = "is gone" if actual is None else f"is at revision {actual}"
     return StaleRevision(
-        f"{what} {now}, not at {expected}, and was left as it is: read again, merge, and save with the new revision",
+        f"{what} {now}, not at {expected}, and was left as it is: read again, decide again, and pass the new revision",
         expected=expected,
         actual=actual,
     )

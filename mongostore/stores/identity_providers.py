@@ -5,6 +5,7 @@ from typing import Protocol
 from mongostore.models import IdentityProvider, IdentityProviderName, OidcProvider
 from mongostore.models.configuration_validation import identity_provider_problems
 from mongostore.stores.configuration import check_expected_revision, check_model
+from mongostore.stores.revised import Revised
 
 
 class IdentityProviderStore(Protocol):
@@ -30,8 +31,11 @@ class IdentityProviderStore(Protocol):
     async def save_identity_provider(self, provider: IdentityProvider, *, expected_revision: int | None = None) -> int:
         """Insert or replace a provider; see `ClientStore.save_client`."""
 
-    async def delete_identity_provider(self, scheme: str) -> bool:
-        """Delete a provider: True when there was one, False otherwise."""
+    async def read_identity_provider(self, scheme: str) -> Revised[IdentityProvider] | None:
+        """Read a provider and its revision together, to change it; see `ClientStore.read_client`."""
+
+    async def delete_identity_provider(self, scheme: str, *, expected_revision: int | None = None) -> bool:
+        """Delete a provider; see `ClientStore.delete_client`."""
 
 
 def check_identity_provider(provider: IdentityProvider, expected_revision: int | None) -> None:

@@ -7,6 +7,7 @@ from mongostore.models import ApiResource, ApiScope, IdentityResource, Resources
 from mongostore.models.configuration_validation import resource_problems
 from mongostore.models.resources import Resource
 from mongostore.stores.configuration import check_expected_revision, check_model
+from mongostore.stores.revised import Revised
 
 ResourceT = TypeVar("ResourceT", bound=Resource)
 
@@ -66,14 +67,23 @@ class ResourceStore(Protocol):
     async def save_api_resource(self, resource: ApiResource, *, expected_revision: int | None = None) -> int:
         """Insert or replace an API resource; see `ClientStore.save_client`. Its scopes need not be stored."""
 
-    async def delete_identity_resource(self, name: str) -> bool:
-        """Delete an identity resource: True when there was one, False otherwise."""
+    async def read_identity_resource(self, name: str) -> Revised[IdentityResource] | None:
+        """Read an identity resource and its revision together, to change it; see `ClientStore.read_client`."""
 
-    async def delete_api_scope(self, name: str) -> bool:
-        """Delete an API scope: True when there was one, False otherwise. API resources keep naming it."""
+    async def read_api_scope(self, name: str) -> Revised[ApiScope] | None:
+        """Read an API scope and its revision together, to change it; see `ClientStore.read_client`."""
 
-    async def delete_api_resource(self, name: str) -> bool:
-        """Delete an API resource: True when there was one, False otherwise. Its scopes stay."""
+    async def read_api_resource(self, name: str) -> Revised[ApiResource] | None:
+        """Read an API resource and its revision together, to change it; see `ClientStore.read_client`."""
+
+    async def delete_identity_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
+        """Delete an identity resource; see `ClientStore.delete_client`."""
+
+    async def delete_api_scope(self, name: str, *, expected_revision: int | None = None) -> bool:
+        """Delete an API scope; see `ClientStore.delete_client`. API resources keep naming it."""
+
+    async def delete_api_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
+        """Delete an API resource; see `ClientStore.delete_client`. Its scopes stay."""
 
 
 def check_resource(resource: ResourceT, expected: type[ResourceT], what: str, expected_revision: int | None) -> None:

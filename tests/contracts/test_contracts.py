@@ -15,6 +15,7 @@ from mongostore.testing.contracts.pushed_requests import PushedAuthorizationRequ
 from mongostore.testing.contracts.refresh_tokens import RefreshTokenContract
 from mongostore.testing.contracts.replay import ReplayCacheContract
 from mongostore.testing.contracts.resources import ResourceStoreContract
+from mongostore.testing.contracts.revisions import RevisionContract
 from mongostore.testing.contracts.session_expiry import SessionExpiryContract
 from mongostore.testing.contracts.session_paging import SessionPagingContract
 from mongostore.testing.contracts.session_service import SessionServiceContract
@@ -29,6 +30,10 @@ class TestClients(ClientStoreContract):
 
 
 class TestResources(ResourceStoreContract):
+    pass
+
+
+class TestRevisions(RevisionContract):
     pass
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mongostore import AlreadyExists, InvalidModel, MemoryStore
+from mongostore import AlreadyExists, InvalidModel, MemoryStore, Revised
 from mongostore.configuration_import import Imported, import_configuration
 from mongostore.models import ApiScope, IdentityProvider, IdentityResource, OidcProvider, Secret
 
@@ -172,10 +172,11 @@ async def test_a_scope_that_is_taken_meanwhile_is_not_overwritten() -> None:
             self.save_identity_resource = store.resources.save_identity_resource
             self.save_api_resource = store.resources.save_api_resource
             self.save_api_scope = store.resources.save_api_scope
+            self.read_api_scope = store.resources.read_api_scope
             self._resources = store.resources
 
-        async def find_identity_resources_by_scope_name(self, names: object) -> list[IdentityResource]:
-            found = await self._resources.find_identity_resources_by_scope_name(names)
+        async def read_identity_resource(self, name: str) -> Revised[IdentityResource] | None:
+            found = await self._resources.read_identity_resource(name)
             await self._resources.save_identity_resource(IdentityResource(name="a", user_claims=["c"]))
             return found
 

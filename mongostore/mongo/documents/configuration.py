@@ -74,7 +74,7 @@ class ConfigurationCodec(Generic[ModelT]):
 
     def what(self, key: str) -> str:
         """What a record is called in a message."""
-        return f"the {self._noun} {key[:_SHOWN_LENGTH]!r}"
+        return f"the {self._noun} {str(key)[:_SHOWN_LENGTH]!r}"
 
     def fields(self, tenant: Tenant, model: ModelT) -> dict[str, Any]:
         """The fields of a model's document, all but its revision."""
@@ -105,15 +105,8 @@ class ConfigurationCodec(Generic[ModelT]):
             raise unreadable(self._label, self.what(key), damaged_fields(error)) from None
 
     def revision(self, document: StoredDocument) -> int:
-        """The revision that a stored document is at.
-
-        Raises:
-            PayloadUnreadable: it has none.
-        """
-        revision = document.get("revision")
-        if not isinstance(revision, int):
-            raise unreadable(self._label, self.what(natural_key(document["_id"])), ["revision"])
-        return revision
+        """The revision that a stored document is at; see `stored_revision`."""
+        return stored_revision(document, self._label, self.what(natural_key(document["_id"])))
 
     def models(self, documents: Sequence[StoredDocument]) -> list[ModelT]:
         """What stored documents say; see `readable`."""
@@ -138,6 +131,18 @@ def readable(documents: Sequence[StoredDocument], read: Callable[[StoredDocument
         if not found:
             raise damage[0]
     return found
+
+
+def stored_revision(document: StoredDocument, label: str, what: str) -> int:
+    """The revision that a stored document is at.
+
+    Raises:
+        PayloadUnreadable: it has none.
+    """
+    revision = document.get("revision")
+    if not isinstance(revision, int):
+        raise unreadable(label, what, ["revision"])
+    return revision
 
 
 def unreadable(label: str, what: str, damaged: Iterable[str]) -> PayloadUnreadable:

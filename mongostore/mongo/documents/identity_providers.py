@@ -84,7 +84,7 @@ def _json(plaintext: bytes) -> object:
 
 def what(scheme: str) -> str:
     """What a provider is called in a message."""
-    return f"the identity provider {scheme[:100]!r}"
+    return f"the identity provider {str(scheme)[:100]!r}"
 
 
 def provider_name(document: StoredDocument) -> IdentityProviderName:

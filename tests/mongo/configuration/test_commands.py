@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from mongostore.errors import StaleRevision
 from mongostore.models import ApiResource, ApiScope
 from mongostore.testing.contracts.filled_models import an_identity_resource, an_oidc_provider
 from mongostore.testing.factories import a_client
@@ -16,7 +17,6 @@ READS = {
     "an enabled client": (lambda s: s.clients.find_enabled_client_by_id("client1"), 1),
     "an unknown client": (lambda s: s.clients.find_client_by_id("unknown"), 1),
     "an impossible client": (lambda s: s.clients.find_client_by_id("a\0"), 0),
-    "a revision": (lambda s: s.clients.get_client_revision("client1"), 1),
     "all clients": (lambda s: _listed(s.clients.get_all_clients()), 2),
     "identity resources": (lambda s: s.resources.find_identity_resources_by_scope_name(["profile", "read"]), 1),
     "API scopes": (lambda s: s.resources.find_api_scopes_by_name(["read", "profile"]), 1),
@@ -35,6 +35,18 @@ READS = {
     "a provider": (lambda s: s.identity_providers.get_by_scheme("acme"), 1),
     "an impossible provider": (lambda s: s.identity_providers.get_by_scheme(""), 0),
     "all schemes": (lambda s: s.identity_providers.get_all_scheme_names(), 1),
+}
+
+
+# What is read to be changed.
+READS_TO_CHANGE = {
+    "a revision": (lambda s: s.clients.get_client_revision("client1"), 1),
+    "a client": (lambda s: s.clients.read_client("client1"), 1),
+    "an impossible client": (lambda s: s.clients.read_client("a\0"), 0),
+    "an identity resource": (lambda s: s.resources.read_identity_resource("profile"), 1),
+    "an API scope": (lambda s: s.resources.read_api_scope("read"), 1),
+    "an API resource": (lambda s: s.resources.read_api_resource("orders"), 1),
+    "a provider": (lambda s: s.identity_providers.read_identity_provider("acme"), 1),
 }
 
 
@@ -69,6 +81,17 @@ async def test_a_read_is_as_few_commands_as_it_can_be(store, commands):
         sent = commands.taken()
         assert [next(iter(command)) for command in sent] == ["find"] * count, read
         assert all(command["$readPreference"] == {"mode": "primaryPreferred"} for command in sent), read
+
+
+async def test_what_is_read_to_be_changed_comes_from_the_primary(store, commands):
+    """One find each, for value and revision together; no secondary answers, and no cache."""
+    await _fill(store)
+    commands.taken()
+    for read, (run, count) in [*READS_TO_CHANGE.items(), *READS_TO_CHANGE.items()]:
+        await run(store)
+        sent = commands.taken()
+        assert [next(iter(command)) for command in sent] == ["find"] * count, read
+        assert all("$readPreference" not in command for command in sent), read
 
 
 async def test_a_read_is_served_by_an_index(store, commands, raw):
@@ -156,3 +179,14 @@ async def test_a_deletion_is_one_command(store, commands):
     sent = commands.taken()
     assert [next(iter(command)) for command in sent] == ["delete"] * 5
     assert all(command["writeConcern"] == {"w": "majority", "j": True} for command in sent)
+
+
+async def test_a_deletion_of_a_revision_is_one_command(store, commands):
+    """What is read afterwards, if nothing was deleted, is for the message alone."""
+    revision = await store.clients.save_client(a_client())
+    commands.taken()
+    with pytest.raises(StaleRevision):
+        await store.clients.delete_client("web", expected_revision=revision + 1)
+    assert commands.names() == ["delete", "find"]
+    assert await store.clients.delete_client("web", expected_revision=revision)
+    assert commands.names() == ["delete"]

@@ -69,6 +69,7 @@ async def clients(s: Any) -> None:
     assert len([client async for client in s.clients.get_all_clients()]) > 200
     await save_twice(s.clients.save_client, a_filled_client("new"))
     await s.clients.get_client_revision("client-7")
+    assert await s.clients.read_client("client-7") is not None
     await s.cors_policy.is_origin_allowed("https://7.example")
     await s.clients.delete_client("client-7")
 
@@ -84,6 +85,9 @@ async def resources(s: Any) -> None:
     await save_twice(s.resources.save_identity_resource, a_filled_identity_resource("new"))
     await save_twice(s.resources.save_api_scope, a_filled_api_scope("new-scope"))
     await save_twice(s.resources.save_api_resource, a_filled_api_resource("new"))
+    assert await s.resources.read_identity_resource("identity-1") is not None
+    assert await s.resources.read_api_scope("scope-1") is not None
+    assert await s.resources.read_api_resource("api-1") is not None
     await s.resources.delete_identity_resource("identity-1")
     await s.resources.delete_api_scope("scope-1")
     await s.resources.delete_api_resource("api-1")
@@ -93,6 +97,7 @@ async def identity_providers(s: Any) -> None:
     await s.identity_providers.get_all_scheme_names()
     await s.identity_providers.get_by_scheme("scheme-1")
     await save_twice(s.identity_providers.save_identity_provider, an_oidc_provider("new"))
+    assert await s.identity_providers.read_identity_provider("scheme-1") is not None
     await s.identity_providers.delete_identity_provider("scheme-1")
 
 

@@ -211,6 +211,7 @@ def _configuration(me: Stores) -> dict[str, Call]:
         "clients.find_enabled_client_by_id": lambda: clients.find_enabled_client_by_id("web"),
         "clients.get_all_clients": clients.get_all_clients,
         "clients.get_client_revision": lambda: clients.get_client_revision("web"),
+        "clients.read_client": lambda: clients.read_client("web"),
         "clients.delete_client": lambda: clients.delete_client("web"),
         "resources.find_identity_resources_by_scope_name": lambda: resources.find_identity_resources_by_scope_name(
             ["openid"]
@@ -223,12 +224,16 @@ def _configuration(me: Stores) -> dict[str, Call]:
         "resources.get_all_resources": resources.get_all_resources,
         "resources.find_resources_by_scope": lambda: resources.find_resources_by_scope(["openid", "orders.read"]),
         "resources.find_enabled_resources_by_scope": lambda: resources.find_enabled_resources_by_scope(["openid"]),
+        "resources.read_identity_resource": lambda: resources.read_identity_resource("openid"),
+        "resources.read_api_scope": lambda: resources.read_api_scope("orders.read"),
+        "resources.read_api_resource": lambda: resources.read_api_resource("orders"),
         "resources.delete_identity_resource": lambda: resources.delete_identity_resource("openid"),
         "resources.delete_api_scope": lambda: resources.delete_api_scope("orders.read"),
         "resources.delete_api_resource": lambda: resources.delete_api_resource("orders"),
         "cors_policy.is_origin_allowed": lambda: me.cors_policy.is_origin_allowed(ORIGIN),
         "identity_providers.get_all_scheme_names": providers.get_all_scheme_names,
         "identity_providers.get_by_scheme": lambda: providers.get_by_scheme("acme"),
+        "identity_providers.read_identity_provider": lambda: providers.read_identity_provider("acme"),
         "identity_providers.delete_identity_provider": lambda: providers.delete_identity_provider("acme"),
     }
 

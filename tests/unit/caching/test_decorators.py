@@ -14,6 +14,7 @@ from mongostore.caching import (
     CachingOptions,
     ConfigurationCaches,
 )
+from mongostore.errors import StaleRevision
 from mongostore.models import ApiResource, ApiScope, IdentityResource
 from mongostore.testing import FakeClock
 from mongostore.testing.contracts.filled_models import an_oidc_provider
@@ -145,6 +146,37 @@ async def test_lists_and_revisions_of_clients_are_always_read(cached):
         assert len([client async for client in cached.clients.get_all_clients()]) == 1
         assert await cached.clients.get_client_revision("web") is not None
     assert cached.asked("clients") == {"get_all_clients": 2, "get_client_revision": 2}
+
+
+async def test_what_is_read_to_be_changed_is_never_from_a_cache(cached):
+    """A client that another node has disabled is not saved as enabled again by who read it here just now."""
+    await cached.clients.save_client(a_client())
+    assert (await cached.clients.find_client_by_id("web")).enabled
+    disabled = await cached.behind.clients.save_client(a_client(enabled=False))
+    read = await cached.clients.read_client("web")
+    assert (read.value.enabled, read.revision) == (False, disabled)
+    renamed = read.value.model_copy(update={"client_name": "new"})
+    await cached.clients.save_client(renamed, expected_revision=read.revision)
+    assert (await cached.clients.find_client_by_id("web")).enabled is False
+    for attribute, read_method, name in (
+        ("resources", "read_identity_resource", "profile"),
+        ("resources", "read_api_scope", "read"),
+        ("resources", "read_api_resource", "orders"),
+        ("identity_providers", "read_identity_provider", "acme"),
+    ):
+        for _ in range(2):
+            assert await getattr(getattr(cached, attribute), read_method)(name) is None
+        assert cached.asked(attribute) == {read_method: 2}
+
+
+async def test_a_refused_deletion_keeps_nothing_outdated(cached):
+    """Whatever became of it, the next look-up reads."""
+    revision = await cached.clients.save_client(a_client())
+    await cached.clients.find_client_by_id("web")
+    await cached.behind.clients.save_client(a_client(client_name="new"))
+    with pytest.raises(StaleRevision):
+        await cached.clients.delete_client("web", expected_revision=revision)
+    assert (await cached.clients.find_client_by_id("web")).client_name == "new"
 
 
 async def test_every_origin_has_its_own_answer(cached):
