@@ -1,6 +1,7 @@
 """Tenants: who shares a deployment and must never see one another's data, and where the data of each lies."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NewType
 
@@ -12,6 +13,8 @@ DEFAULT_TENANT = Tenant("default")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MAX_DATABASE_NAME_BYTES = 63
 _NOT_IN_DATABASE_NAMES = frozenset('/\\. "$*<>:|?\0')
+# MongoDB keeps its users, its sharding and its replication in these.
+_MONGODBS_OWN = ("admin", "config", "local")
 
 Admission = Literal["open", "registered"]
 
@@ -104,9 +107,31 @@ class DatabasePerTenant:
         """The database that holds a tenant's data.
 
         Raises:
-            ValueError: its name would be longer than MongoDB's 63 bytes.
+            ValueError: its name would be longer than MongoDB's 63 bytes, or be that of a database of MongoDB's own.
         """
-        return database_name(self.pattern.replace("{tenant}", tenant))
+        name = database_name(self.pattern.replace("{tenant}", tenant))
+        refuse_taken_name(tenant, name, dict.fromkeys(_MONGODBS_OWN, "a database of MongoDB's own"))
+        return name
+
+
+def refuse_taken_name(tenant: Tenant, name: str, taken: Mapping[str, str]) -> None:
+    """Refuse to put a tenant into a database that has another purpose: its records and those would mix.
+
+    Args:
+        tenant: the slug.
+        name: the tenant's database.
+        taken: what other databases are for, by their names. Case makes no difference: MongoDB has no two databases whose
+            names differ by case alone.
+
+    Raises:
+        ValueError: the name is taken; the message says by what.
+    """
+    for other, purpose in taken.items():
+        if other.casefold() == name.casefold():
+            raise ValueError(
+                f"the tenant {tenant!r} can't have the database {name!r}: {other!r} is {purpose}. "
+                "Use another slug or another pattern"
+            )
 
 
 Placement = SharedDatabase | DatabasePerTenant

@@ -62,14 +62,14 @@ class MemoryStore(Stores):
         self._key_ring = KeyRing(data_keys, LocalMasterKey.generate(), clock, policy=options.key_rotation)
         # Memory needs no cache in front of it; the attribute is here so that either store can be used.
         self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
-        self.tenants = Tenants(registry, options.tenancy, _nothing_to_prepare, self._remove_tenant, self._admission)
+        self.tenants = Tenants(registry, self._place_of, _nothing_to_prepare, self._remove_tenant, self._admission)
         self._of_tenants: dict[Tenant, Stores] = {}
         super().__init__(self._backend(DEFAULT_TENANT, clock), clock, options, observer)
 
     def for_tenant(self, slug: str) -> Stores:
         """The same attributes, bound to a tenant; see `MongoStore.for_tenant`."""
         tenant = checked_tenant(slug)
-        self._options.tenancy.database("main", tenant)
+        self._place_of(tenant)
         return self if tenant == DEFAULT_TENANT else cast("Stores", _OfTenant(self._stores_of, tenant))
 
     async def open(self) -> None:
@@ -133,6 +133,10 @@ class MemoryStore(Stores):
             await self._admission.admit(tenant)
 
         return Backend(**{name: admitted(store, admit) for name, store in stores.items()})
+
+    def _place_of(self, tenant: Tenant) -> str:
+        """The database that the tenant would have on MongoDB. Raises as `DatabasePerTenant.database`."""
+        return self._options.tenancy.database("", tenant)
 
     async def _remove_tenant(self, tenant: Tenant, _on_progress: OnProgress) -> int:
         self._of_tenants.pop(tenant, None)

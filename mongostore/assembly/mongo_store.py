@@ -109,7 +109,7 @@ class MongoStore(Stores):
         self._feed: ChangeFeed | None = None
         # Kept as it is, too: what a first write does by it is no operation of the server's.
         self.tenants = self._tenants = Tenants(
-            registry, options.tenancy, self._prepare_tenant, self._remove_tenant, self._admission
+            registry, self._databases.operational, self._prepare_tenant, self._remove_tenant, self._admission
         )
         self._of_tenants: OrderedDict[Tenant, Stores] = OrderedDict()
         placement = options.tenancy
@@ -123,7 +123,7 @@ class MongoStore(Stores):
         """The same attributes, bound to a tenant. No I/O happens, and nothing comes into being before the first write.
 
         Raises:
-            TypeError, ValueError: it is no slug, or its database's name would be too long.
+            TypeError, ValueError: it is no slug, or its database's name would be too long or is taken.
             ConfigurationError: a replaced store is not made per tenant.
         """
         tenant = checked_tenant(slug)

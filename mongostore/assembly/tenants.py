@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from mongostore.assembly.admission import Admission
 from mongostore.stores.tenants import TenantRegistry
-from mongostore.tenancy import DEFAULT_TENANT, Placement, Tenant
+from mongostore.tenancy import DEFAULT_TENANT, Tenant
 from mongostore.tenancy import tenant as checked_tenant
 
 OnProgress = Callable[[str, int], None]
@@ -18,14 +18,22 @@ class Tenants:
     def __init__(
         self,
         registry: TenantRegistry,
-        placement: Placement,
+        locate: Callable[[Tenant], object],
         prepare: Callable[[Tenant], Awaitable[object]],
         remove: Callable[[Tenant, OnProgress], Awaitable[int]],
         admission: Admission,
     ) -> None:
-        """Args: the list; where tenants lie; what makes room for one; what removes its records; who asks the list."""
+        """Make no I/O.
+
+        Args:
+            registry: the list of tenants.
+            locate: raises `ValueError` for a tenant that can have no place.
+            prepare: makes room for a tenant.
+            remove: removes a tenant's records.
+            admission: remembers who is on the list.
+        """
         self._registry = registry
-        self._placement = placement
+        self._locate = locate
         self._prepare = prepare
         self._remove = remove
         self._admission = admission
@@ -37,11 +45,11 @@ class Tenants:
             True when it is new, False when it was there already.
 
         Raises:
-            TypeError, ValueError: it is no slug, or its database's name would be too long.
+            TypeError, ValueError: it is no slug, or its database's name would be too long or is taken.
             StorageUnavailable: MongoDB did not answer; create it again.
         """
         tenant = checked_tenant(slug)
-        self._placement.database("main", tenant)
+        self._locate(tenant)
         await self._prepare(tenant)
         return await self._registry.register(tenant)
 
@@ -64,12 +72,14 @@ class Tenants:
             How many records were removed; 0 for a database that was dropped whole.
 
         Raises:
-            TypeError, ValueError: it is no slug, or the tenant `default`.
+            TypeError, ValueError: it is no slug, or the tenant `default`; or its database would be one that has another
+                purpose.
             StorageUnavailable: MongoDB did not answer; what is gone stays gone, delete it again.
         """
         tenant = checked_tenant(slug)
         if tenant == DEFAULT_TENANT:
             raise ValueError("the tenant 'default' can't be deleted: it is what a deployment without tenants uses")
+        self._locate(tenant)
         await self._registry.strike(tenant)
         self._admission.forget(tenant)
         return await self._remove(tenant, on_progress or _nobody)

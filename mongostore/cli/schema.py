@@ -99,7 +99,11 @@ async def _reports(arguments: argparse.Namespace) -> list[Report]:
         tenants = [DEFAULT_TENANT]
         if arguments.all_tenants:
             tenants += await MongoTenantRegistry(databases.main, SystemClock()).registered()
-        return [await _done(arguments, binding, databases.main) for binding in databases.all(tenants)]
+        try:
+            bindings = databases.all(tenants)
+        except ValueError as error:
+            raise ConfigurationError(f"nothing was done: {error}") from error
+        return [await _done(arguments, binding, databases.main) for binding in bindings]
     finally:
         await connection.close()
 

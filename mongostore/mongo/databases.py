@@ -16,7 +16,7 @@ from mongostore.mongo.documents.leases import LeaseFields
 from mongostore.mongo.documents.resources import ApiResourceFields, ScopeFields
 from mongostore.mongo.documents.revisions import RevisionFields
 from mongostore.mongo.documents.tenants import TenantFields
-from mongostore.tenancy import DatabasePerTenant, Placement, Tenant, database_name
+from mongostore.tenancy import DEFAULT_TENANT, DatabasePerTenant, Placement, Tenant, database_name, refuse_taken_name
 
 _DEPLOYMENT: frozenset[type[StoredFields]] = frozenset({LeaseFields, TenantFields})
 _KEYS: frozenset[type[StoredFields]] = frozenset({DataKeyFields})
@@ -50,7 +50,8 @@ class Databases:
         The delay is that of each `Binding`.
 
         Raises:
-            TypeError, ValueError: a database can't have such a name.
+            TypeError, ValueError: a database can't have such a name, or the database of the tenant `default` would be one
+                of those named here.
         """
         self._connection = connection
         self._main = database_name(main)
@@ -64,6 +65,7 @@ class Databases:
         self._fixed: dict[str, Binding] = {}
         self.main = self._binding(self._main)
         self.key_ring = self._binding(self._key_ring)
+        self._of(DEFAULT_TENANT)
 
     @property
     def are_many(self) -> bool:
@@ -79,22 +81,38 @@ class Databases:
         return f"^{re.escape(before)}[a-z0-9-]+{re.escape(behind)}$"
 
     def configuration(self, tenant: Tenant) -> Binding:
-        """Where a tenant's clients, resources and identity providers lie."""
-        return self._binding(self._configuration or self._placement.database(self._main, tenant))
+        """Where a tenant's clients, resources and identity providers lie. Raises as `operational`."""
+        return self._binding(self._configuration or self._of(tenant))
 
     def operational(self, tenant: Tenant) -> Binding:
-        """Where everything else of a tenant lies."""
-        return self._binding(self._placement.database(self._main, tenant))
+        """Where everything else of a tenant lies.
+
+        Raises:
+            ValueError: the tenant's own database would have a name that is too long, or taken.
+        """
+        return self._binding(self._of(tenant))
 
     def owned(self, tenant: Tenant) -> Binding | None:
         """The database that is this tenant's alone, if it has one."""
         return self.operational(tenant) if self.are_many else None
 
     def all(self, tenants: Iterable[Tenant]) -> list[Binding]:
-        """Every database of the deployment, those of these tenants included, each once."""
+        """Every database of the deployment, those of these tenants included, each once. Raises as `operational`."""
         names = [self._main, self._key_ring, *([self._configuration] if self._configuration else [])]
-        names += [self._placement.database(self._main, tenant) for tenant in tenants]
+        names += [self._of(tenant) for tenant in tenants]
         return [self._binding(name) for name in dict.fromkeys(names)]
+
+    def _of(self, tenant: Tenant) -> str:
+        """The name of the database that holds a tenant's data."""
+        name = self._placement.database(self._main, tenant)
+        if self.are_many:
+            purposes = {
+                self._configuration: "the database of the configuration",
+                self._key_ring: "the database of the key ring",
+                self._main: "the store's own database",
+            }
+            refuse_taken_name(tenant, name, {other: why for other, why in purposes.items() if other is not None})
+        return name
 
     def _binding(self, name: str) -> Binding:
         if name in (self._main, self._key_ring, self._configuration):
