@@ -18,8 +18,9 @@ from mongostore.errors import (
     StorageUnavailable,
 )
 from mongostore.events import StoreEvent
-from mongostore.grants.cleanup import TokenCleanupOptions, TokenCleanupService
+from mongostore.grants.cleanup import CleanupCounts, TokenCleanupOptions, TokenCleanupService
 from mongostore.health import HealthReport
+from mongostore.maintenance import MaintenanceReport, TenantMaintenance
 from mongostore.options import StoreOptions
 from mongostore.protection.master_keys import AwsKmsMasterKey, LocalMasterKey, MasterKeyChain
 from mongostore.protection.rotation import KeyRotationPolicy
@@ -32,6 +33,7 @@ __all__ = [
     "AlreadyExists",
     "AwsKmsMasterKey",
     "CachingOptions",
+    "CleanupCounts",
     "ConfigurationError",
     "DatabasePerTenant",
     "HealthReport",
@@ -39,6 +41,7 @@ __all__ = [
     "KeyRotationPolicy",
     "KeyUnavailable",
     "LocalMasterKey",
+    "MaintenanceReport",
     "MasterKeyChain",
     "MemoryStore",
     "MongoStore",
@@ -54,6 +57,7 @@ __all__ = [
     "StoreEvent",
     "StoreOptions",
     "Telemetry",
+    "TenantMaintenance",
     "TokenCleanupOptions",
     "TokenCleanupService",
 ]

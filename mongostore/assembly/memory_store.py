@@ -11,6 +11,7 @@ from mongostore.assembly.tenants import OnProgress, Tenants
 from mongostore.caching import CachingOptions, ConfigurationCaches
 from mongostore.clock import Clock
 from mongostore.health import HealthReport, check_memory_health
+from mongostore.maintenance import Maintenance, Upkeep
 from mongostore.memory.cleanup import MemoryCleanupRecords
 from mongostore.memory.clients import MemoryClientStore
 from mongostore.memory.cors import MemoryCorsPolicyService
@@ -44,6 +45,9 @@ class MemoryStore(Stores):
     """The same attributes and semantics without a database: for development and tests. What it holds dies with it.
 
     Nothing in it is sealed, so destroying a tenant's keys makes nothing unreadable.
+
+    Attributes:
+        maintenance: what is to be done for all tenants now and then.
     """
 
     def __init__(self, *, options: StoreOptions | None = None, clock: Clock | None = None) -> None:
@@ -65,6 +69,7 @@ class MemoryStore(Stores):
         self.tenants = Tenants(registry, self._place_of, _nothing_to_prepare, self._remove_tenant, self._admission)
         self._of_tenants: dict[Tenant, Stores] = {}
         super().__init__(self._backend(DEFAULT_TENANT, clock), clock, options, observer)
+        self.maintenance = Maintenance(self._cleanup.leases, registry.registered, self._upkeep_of)
 
     def for_tenant(self, slug: str) -> Stores:
         """The same attributes, bound to a tenant; see `MongoStore.for_tenant`."""
@@ -80,7 +85,8 @@ class MemoryStore(Stores):
         return await check_memory_health(self._key_ring.for_tenant(DEFAULT_TENANT))
 
     async def close(self) -> None:
-        """Stop what the key ring does in the background."""
+        """Stop what the key ring does in the background, and let `maintenance.run` return."""
+        self.maintenance.stop()
         await self._key_ring.close()
 
     async def __aenter__(self) -> Self:
@@ -99,6 +105,11 @@ class MemoryStore(Stores):
             stores = Stores(self._backend(tenant, self.clock), self.clock, self._options, self._observer, tenant)
             self._of_tenants[tenant] = stores
         return stores
+
+    def _upkeep_of(self, tenant: Tenant) -> Upkeep | None:
+        # A tenant that was deleted is not made again by looking after it.
+        stores = self if tenant == DEFAULT_TENANT else self._of_tenants.get(tenant)
+        return None if stores is None else stores._upkeep  # noqa: SLF001 - of this package, and no attribute for users
 
     def _backend(self, tenant: Tenant, clock: Clock) -> Backend:
         options = self._options

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Self, Unpack
 
-from mongostore.assembly.admission import Admission, keys_of_admitted
+from mongostore.assembly.admission import Admission, Admit, keys_of_admitted
 from mongostore.assembly.arguments import checked_clock, checked_options
 from mongostore.assembly.mongo_backend import MongoBackends
 from mongostore.assembly.replacements import Replacements, checked_replacements, replacements_for
@@ -15,6 +15,7 @@ from mongostore.caching import CachingOptions, ConfigurationCaches
 from mongostore.clock import Clock
 from mongostore.errors import ConfigurationError, MongostoreWarning
 from mongostore.health import HealthReport, check_health
+from mongostore.maintenance import Maintenance, Upkeep
 from mongostore.mongo.changes import ChangeFeed
 from mongostore.mongo.connection import Connection
 from mongostore.mongo.data_keys import MongoDataKeyStore
@@ -41,6 +42,7 @@ class MongoStore(Stores):
     Attributes:
         tenants: who is there, who comes, who goes.
         caches: what configuration is kept in memory: `clear()`, `statistics()`.
+        maintenance: what is to be done for all tenants now and then: `run()`, as a task of every node.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class MongoStore(Stores):
         )
         default = self._backends.backend(DEFAULT_TENANT, replacements_for(self._replacements, DEFAULT_TENANT), None)
         super().__init__(default, clock, options, observer)
+        self.maintenance = Maintenance(self._cleanup.leases, registry.registered, self._upkeep_of)
 
     def for_tenant(self, slug: str) -> Stores:
         """The same attributes, bound to a tenant. No I/O happens, and nothing comes into being before the first write.
@@ -135,10 +138,7 @@ class MongoStore(Stores):
             async def admit() -> None:
                 await self._admission.admit(tenant)
 
-            replacements = replacements_for(self._replacements, tenant)
-            backend = self._backends.backend(tenant, replacements, admit)
-            stores = Stores(backend, self.clock, self._options, self._observer, tenant)
-            self._of_tenants[tenant] = stores
+            stores = self._of_tenants[tenant] = self._made(tenant, admit)
             if len(self._of_tenants) > self._max_of_tenants:
                 self._of_tenants.popitem(last=False)
         self._of_tenants.move_to_end(tenant)
@@ -183,7 +183,8 @@ class MongoStore(Stores):
         )
 
     async def close(self) -> None:
-        """Close the connection, unless it was handed in. The store can be opened again."""
+        """Close the connection, unless it was handed in, and let `maintenance.run` return. It can be opened again."""
+        self.maintenance.stop()
         if self._feed is not None:
             await self._feed.stop()
             self._feed = None
@@ -201,6 +202,22 @@ class MongoStore(Stores):
     ) -> None:
         """Close the store."""
         await self.close()
+
+    def _made(self, tenant: Tenant, admit: Admit) -> Stores:
+        replacements = replacements_for(self._replacements, tenant)
+        backend = self._backends.backend(tenant, replacements, admit)
+        return Stores(backend, self.clock, self._options, self._observer, tenant)
+
+    def _upkeep_of(self, tenant: Tenant) -> Upkeep:
+        """What one turn of the maintenance needs: made for it, so that tenants in use are not displaced."""
+        if tenant == DEFAULT_TENANT:
+            return self._upkeep
+
+        async def require() -> None:
+            # Looking after a tenant that was deleted must not bring it back.
+            await self._admission.require(tenant)
+
+        return self._made(tenant, require)._upkeep  # noqa: SLF001 - of this package, and no attribute for users
 
     async def _warn_of_drift(self) -> None:
         drift = 0

@@ -10,6 +10,7 @@ from mongostore.grants.reference_tokens import ReferenceTokens
 from mongostore.grants.refresh_tokens import RefreshTokens
 from mongostore.grants.revocation import Revocation
 from mongostore.grants.service import GrantService
+from mongostore.maintenance import Upkeep
 from mongostore.observer import Observer
 from mongostore.options import StoreOptions
 from mongostore.protection.key_ring_service import KeyRingService
@@ -123,4 +124,6 @@ class Stores:
         self.sessions = SessionService(sessions, grants, coordination, expiry, clock)
         self.signing_keys: SigningKeyStore = backend.signing_keys
         self.signing = SigningManager(backend.signing_keys, options.signing, clock)
+        # For `Maintenance`.
+        self._upkeep = Upkeep(expiry, self._cleanup, self.signing, self.key_ring)
         observer.observe(self, tenant)

@@ -17,7 +17,20 @@ PACKAGE = Path(mongostore.__file__).parent
 # From top to bottom: a layer imports itself and what is below it. The two halves of one layer never import each other.
 LAYERS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"__init__", "__main__", "cli", "integrations", "testing"}),),
-    (frozenset({"assembly", "options", "health", "configuration_import", "observer", "events", "environment"}),),
+    (
+        frozenset(
+            {
+                "assembly",
+                "options",
+                "health",
+                "maintenance",
+                "configuration_import",
+                "observer",
+                "events",
+                "environment",
+            }
+        ),
+    ),
     (frozenset({"schema"}),),
     (frozenset({"grants", "sessions", "signing"}), frozenset({"mongo", "memory", "caching"})),
     (frozenset({"protection"}),),

@@ -9,6 +9,7 @@ from mongostore.testing.contracts.device_codes import DeviceFlowStoreContract
 from mongostore.testing.contracts.expired_sessions import ExpiredSessionContract
 from mongostore.testing.contracts.grants import GrantServiceContract, ReferenceTokenContract, UserConsentContract
 from mongostore.testing.contracts.identity_providers import IdentityProviderStoreContract
+from mongostore.testing.contracts.maintenance import MaintenanceContract
 from mongostore.testing.contracts.messages import MessageStoreContract
 from mongostore.testing.contracts.persisted_grants import PersistedGrantStoreContract
 from mongostore.testing.contracts.pushed_requests import PushedAuthorizationRequestStoreContract
@@ -122,4 +123,8 @@ class TestSessionExpiry(SessionExpiryContract):
 
 
 class TestTokenCleanup(TokenCleanupContract):
+    pass
+
+
+class TestMaintenance(MaintenanceContract):
     pass

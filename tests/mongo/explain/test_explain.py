@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mongostore import TokenCleanupOptions, TokenCleanupService
+from mongostore import TenantMaintenance, TokenCleanupOptions, TokenCleanupService
 from mongostore.errors import AlreadyExists, NotFound
 from mongostore.grants.handles import grant_key
 from mongostore.models import (
@@ -360,6 +360,19 @@ async def cleanup(s: Any) -> None:
     await until(heard, service.run())
 
 
+async def maintenance(s: Any) -> None:
+    await s.tenants.create("looked-after")
+    theirs = s.for_tenant("looked-after")
+    await theirs.persisted_grants.store(a_grant("old", expiration=s.clock.now() + MINUTE))
+    await theirs.tickets.store(a_ticket(expires=s.clock.now() + MINUTE))
+    s.clock.advance(2 * MINUTE)
+    report = await s.maintenance.run_once(on_expired_session=lambda *_: None, on_removed=lambda *_: None)
+    assert report.tenants["looked-after"] == TenantMaintenance(removed=1, sessions=1)
+    await theirs.tickets.store(a_ticket(expires=s.clock.now()))
+    heard = asyncio.Event()
+    await until(heard, s.maintenance.run(on_expired_session=lambda *_: heard.set()))
+
+
 async def the_store_itself(s: Any) -> None:
     assert (await s.health()).status != "down"
     await apply_schema(s._databases.main)
@@ -376,7 +389,7 @@ CHAPTERS = [
     *(persisted_grants, authorization_codes, refresh_tokens, reference_tokens, user_consents_and_all_grants, families),
     *(backchannel_authentication_requests, device_flow, pushed_authorization_requests, messages_and_replay_cache),
     *(server_side_sessions, session_pages, expired_sessions, sign_ins),
-    *(signing_keys, tenants_and_key_ring, cleanup, the_store_itself),
+    *(signing_keys, tenants_and_key_ring, cleanup, maintenance, the_store_itself),
 ]
 
 

@@ -18,7 +18,7 @@ from mongostore import LocalMasterKey, MemoryStore, MongoStore, NotFound, StoreO
 from mongostore.testing import FakeClock
 
 # What a whole deployment has, beside the stores of its default tenant.
-OF_THE_DEPLOYMENT = {"caches", "clock", "close", "for_tenant", "health", "open", "tenants"}
+OF_THE_DEPLOYMENT = {"caches", "clock", "close", "for_tenant", "health", "maintenance", "open", "tenants"}
 
 
 async def test_a_tenant_neither_sees_nor_changes_nor_counts_what_another_has(deployment):
