@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mongostore.clock import Clock
 from mongostore.grants.authorization_codes import AuthorizationCodes
 from mongostore.grants.backchannel import BackChannelAuthenticationRequests
+from mongostore.grants.client_deletion import RevokingClientStore
 from mongostore.grants.consents import UserConsents
 from mongostore.grants.reference_tokens import ReferenceTokens
 from mongostore.grants.refresh_tokens import RefreshTokens
@@ -94,7 +95,7 @@ class Stores:
         self._revocation = Revocation(grants)
         # For `TokenCleanupService`.
         self._cleanup = Cleanup(backend.cleanup_records, backend.leases, clock, tenant)
-        self.clients = backend.clients
+        self.clients = RevokingClientStore(backend.clients, self._revocation)
         self.resources = backend.resources
         self.cors_policy = backend.cors_policy
         self.identity_providers = backend.identity_providers

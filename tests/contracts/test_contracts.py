@@ -3,6 +3,7 @@
 from mongostore.testing.contracts.authorization_codes import AuthorizationCodeContract
 from mongostore.testing.contracts.backchannel import BackChannelAuthenticationRequestContract
 from mongostore.testing.contracts.cleanup import TokenCleanupContract
+from mongostore.testing.contracts.client_deletion import ClientDeletionContract
 from mongostore.testing.contracts.clients import ClientStoreContract
 from mongostore.testing.contracts.cors import CorsPolicyContract
 from mongostore.testing.contracts.device_codes import DeviceFlowStoreContract
@@ -35,6 +36,10 @@ class TestResources(ResourceStoreContract):
 
 
 class TestRevisions(RevisionContract):
+    pass
+
+
+class TestClientDeletion(ClientDeletionContract):
     pass
 
 

@@ -201,7 +201,14 @@ def bringing(me: Stores, theirs: Belongings, mark: str) -> dict[str, Call]:
 
 def looking(me: Stores, theirs: Belongings) -> dict[str, Call]:
     """One call of every other method, with all that there is to know of what a tenant has."""
-    return {**_configuration(me), **_grants(me, theirs.handles), **_one_time(me, theirs.handles), **_rest(me, theirs)}
+    return {
+        **_configuration(me),
+        **_grants(me, theirs.handles),
+        **_one_time(me, theirs.handles),
+        **_rest(me, theirs),
+        # Last: its grants go with it.
+        "clients.delete_client": lambda: me.clients.delete_client("web"),
+    }
 
 
 def _configuration(me: Stores) -> dict[str, Call]:
@@ -212,7 +219,6 @@ def _configuration(me: Stores) -> dict[str, Call]:
         "clients.get_all_clients": clients.get_all_clients,
         "clients.get_client_revision": lambda: clients.get_client_revision("web"),
         "clients.read_client": lambda: clients.read_client("web"),
-        "clients.delete_client": lambda: clients.delete_client("web"),
         "resources.find_identity_resources_by_scope_name": lambda: resources.find_identity_resources_by_scope_name(
             ["openid"]
         ),

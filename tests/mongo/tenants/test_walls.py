@@ -174,7 +174,7 @@ def test_a_method_that_is_not_tried_is_noticed():
 
     store.clients.__class__ = Lists
     store.messages.purge = print
-    store.audit = Lists(None)
+    store.audit = Lists(None, None)
     store.export = print
     assert public_methods(store) - tried() > {
         "clients.list_everything",
