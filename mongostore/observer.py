@@ -273,9 +273,14 @@ def _redeemed(_: Mapping[str, Any], redemption: Redemption[Any]) -> dict[str, An
 
 
 def _rotated(_: Mapping[str, Any], rotation: Rotation) -> dict[str, Any] | None:
-    if rotation.outcome != "replayed":
-        return None
-    return {"kind": "replayed", "client_id": getattr(rotation.token, "client_id", None)}
+    about = {"client_id": getattr(rotation.token, "client_id", None), "family": rotation.family}
+    match rotation.outcome:
+        case "replayed":
+            return {"kind": "replayed", **about}
+        case "retried":
+            return {"kind": "retried", **about, "count": rotation.retries}
+        case _:
+            return None
 
 
 def _remembered(_: Mapping[str, Any], is_first: bool) -> dict[str, Any] | None:

@@ -58,15 +58,15 @@ class AuthorizationCodes:
     async def redeem_authorization_code(self, handle: str) -> Redemption[AuthorizationCode]:
         """Redeem a code: exactly one of any number of callers is told "redeemed".
 
-        Every later one is told "replayed" as long as the redeemed code is kept (`consumed_retention`, at most until the
-        code would have expired), with the code and its family, so that what was issued from it can be revoked. See
-        RFC 6749 §4.1.2, RFC 9700 §4.5.
+        Every later one is told "replayed" as long as the redeemed code is kept, with the code and its family, so that what
+        was issued from it can be revoked. It is kept for `consumed_retention`, at most until the code would have expired,
+        but for an hour at least: as long, tokens may be issued into its family. See RFC 6749 §4.1.2, RFC 9700 §4.5.
         """
         key = self._serializer.key(handle)
         taken = self._serializer.of_type(await self._records.take(key))
         if taken is not None:
             return Redemption("redeemed", self._serializer.value(taken.grant), taken.family)
-        found = self._serializer.of_type(await self._records.find(key))
+        found = self._serializer.of_type(await self._records.find(key, kept=True))
         if found is None or found.grant.consumed_time is None:
             return Redemption("unknown")
         return Redemption("replayed", self._serializer.value(found.grant), found.family)

@@ -116,7 +116,16 @@ class BackChannelAuthenticationRequests:
         One atomic operation on every backend. See OpenID CIBA Core §10.1, §11.
         """
         taken = self._serializer.of_type(await self._records.take(internal_id, completed=True))
-        return self._serializer.value(taken.grant) if taken else None
+        if taken is None:
+            return None
+        request = self._serializer.value(taken.grant)
+        if not request.is_complete:
+            raise PayloadUnreadable(
+                "a backchannel request is marked as answered, and what is sealed in it says that it is not: the record was "
+                "changed from outside. The client must ask again",
+                collection="grants",
+            )
+        return request
 
     def _grant(self, request: BackChannelAuthenticationRequest, key: str) -> PersistedGrant:
         checked = self._serializer.checked(request)

@@ -33,8 +33,13 @@ class Rotation:
             a second use, and the family is gone; "unknown": not there, expired or revoked.
         handle: the successor's handle when rotated or retried.
         token: the successor when rotated or retried; the old token when replayed.
+        family: what the token and all that was issued with it have in common: pass it on when issuing at a refresh. None
+            when unknown.
+        retries: how often the old token was presented again inside the grace, this time included; 0 unless retried.
     """
 
     outcome: Literal["rotated", "retried", "replayed", "unknown"]
     handle: str | None = field(default=None, repr=False)
     token: RefreshToken | None = None
+    family: str | None = None
+    retries: int = 0

@@ -3,19 +3,20 @@
 from datetime import timedelta
 
 from mongostore.clock import Clock
-from mongostore.errors import NotFound
-from mongostore.grants.families import insert_into_family, remove_family
+from mongostore.errors import NotFound, PayloadUnreadable
+from mongostore.grants.families import insert_into_family
 from mongostore.grants.handles import new_handle
 from mongostore.grants.outcomes import Rotation
 from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import PersistedGrant, PersistedGrantFilter, PersistedGrantType, RefreshToken
 from mongostore.models.grants import check_filter_text
 from mongostore.models.instants import expiration_of
-from mongostore.stores.grant_records import GrantRecord, GrantRecordStore
+from mongostore.stores.grant_records import GrantRecord, GrantRecordStore, later
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
-# A pending successor outlives the grace by this much, so that a retry at its very end still finds it.
-PENDING_MARGIN = timedelta(minutes=5)
+# A pending successor outlives the grace by this much: a retry at its very end still finds it, and a node whose clock is
+# behind that of the server does not lose it to the TTL.
+PENDING_MARGIN = timedelta(hours=1)
 
 
 class RefreshTokens:
@@ -66,7 +67,7 @@ class RefreshTokens:
     async def remove_refresh_token(self, handle: str) -> None:
         """Revoke a token and its whole family (RFC 7009 §2.1); nothing happens when there is none."""
         key = self._serializer.key(handle)
-        found = self._serializer.of_type(await self._records.find(key))
+        found = self._serializer.of_type(await self._records.find(key, kept=True))
         if found is None:
             await self._grants.remove(key)
         else:
@@ -98,7 +99,8 @@ class RefreshTokens:
         Returns:
             "rotated" to one caller. "retried" with the same handle inside the grace, as long as the successor has
             neither been used nor removed. "replayed" for every other second use: the family is revoked, and `token` is
-            the old token. "unknown" when there is no such token, or it was revoked meanwhile.
+            the old token. "unknown" when there is no such token, it was revoked meanwhile, or its successor has expired
+            unused. `family` is what to issue access tokens into.
 
         Raises:
             TypeError, ValueError: the successor is no token, can't be stored, or belongs to somebody else.
@@ -112,7 +114,7 @@ class RefreshTokens:
         if grace < timedelta(0):
             raise ValueError(f"grace must not be negative, but is {grace}")
         key = self._serializer.key(handle)
-        old = self._serializer.of_type(await self._records.find(key))
+        old = self._serializer.of_type(await self._records.find(key, kept=True))
         if old is None:
             return Rotation("unknown")
         token = self._token(old.grant)
@@ -121,37 +123,50 @@ class RefreshTokens:
             return await self._second_use(old, token, grace)
 
         new = new_handle()
-        new_key = self._serializer.key(new)
-        pending = GrantRecord(self._grant(successor, new_key), family=_family_of(old), predecessor=key)
-        await self._records.insert(pending, pending_until=self._clock.now() + grace + PENDING_MARGIN)
-        if not await self._records.succeed(key, successor_key=new_key, successor_handle=new):
-            await self._records.discard_pending(new_key)
-            old = self._serializer.of_type(await self._records.find(key))
+        grant = self._grant(successor, self._serializer.key(new))
+        pending = GrantRecord(grant, family=_family_of(old), predecessor=key)
+        await self._records.insert(pending, pending_until=later(self._clock.now(), grace + PENDING_MARGIN))
+        if not await self._records.succeed(old, successor=grant, successor_handle=new, grace=grace):
+            await self._records.discard_pending(grant.key)
+            old = self._serializer.of_type(await self._records.find(key, kept=True))
             if old is None or old.grant.consumed_time is None:
                 return Rotation("unknown")
             return await self._second_use(old, token, grace)
-        if not await self._records.make_live(new_key):
+        if not await self._records.make_live(grant.key):
             return Rotation("unknown")
-        return Rotation("rotated", new, successor)
+        return Rotation("rotated", new, successor, _family_of(old))
 
     async def _second_use(self, old: GrantRecord, token: RefreshToken, grace: timedelta) -> Rotation:
         used = old.grant.consumed_time
         # Without a grace nothing is a retry, not even where this node's clock is behind that of the one that used it.
-        in_grace = bool(grace) and used is not None and self._clock.now() < used + grace
-        if in_grace and old.successor_key and old.successor_handle and await self._records.make_live(old.successor_key):
-            successor = await self._records.find(old.successor_key)
-            if successor is None:
+        in_grace = bool(grace) and used is not None and self._clock.now() < later(used, grace)
+        if in_grace and old.successor_key and old.successor_handle:
+            if self._serializer.key(old.successor_handle) != old.successor_key:
+                raise PayloadUnreadable(
+                    "the successor that a used refresh token names is not the one that its handle belongs to: the record "
+                    "was changed from outside. Revoke the token with remove_refresh_token",
+                    collection="grants",
+                )
+            if await self._records.make_live(old.successor_key):
+                return await self._retried(old)
+            if old.successor_expiration is not None and old.successor_expiration <= self._clock.now():
+                # Nobody has used or revoked it: its time was over before the retry came.
                 return Rotation("unknown")
-            return Rotation("retried", old.successor_handle, self._token(successor.grant))
         await self._revoke(old)
-        return Rotation("replayed", token=token.model_copy(update={"consumed_time": used}))
+        return Rotation("replayed", token=token.model_copy(update={"consumed_time": used}), family=_family_of(old))
+
+    async def _retried(self, old: GrantRecord) -> Rotation:
+        successor = self._serializer.of_type(await self._records.find(str(old.successor_key)))
+        if successor is None:
+            return Rotation("unknown")
+        retries = await self._records.count_retry(old.grant.key)
+        return Rotation("retried", old.successor_handle, self._token(successor.grant), _family_of(old), retries)
 
     async def _revoke(self, record: GrantRecord) -> None:
-        await remove_family(self._records, _family_of(record))
         if record.family is None:
             # It founds the family without being in it: until it was gone, a rotation could still add to it.
             await self._grants.remove(record.grant.key)
-            await remove_family(self._records, record.grant.key)
+        await self._records.remove_family(_family_of(record))
 
     def _grant(self, token: RefreshToken, key: str) -> PersistedGrant:
         return self._serializer.grant(

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from mongostore.errors import PayloadUnreadable
-from mongostore.grants.families import remove_family
 from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import (
     AuthorizationCode,
@@ -101,9 +100,18 @@ class GrantService:
     async def remove_family(self, family: str) -> int:
         """Revoke a code's or token's whole family, and give the number of records removed (RFC 6749 §4.1.2).
 
-        A code's family takes nothing in any more: what is still being issued from the code is refused with `NotFound`.
+        The family takes nothing in any more: what is still being issued into it is refused with `NotFound`. For good,
+        where it is a code's or token's; for an hour, where the caller has named it.
+
+        Args:
+            family: from `Redemption.family` or `Rotation.family`, or named by the caller when it was stored.
+
+        Raises:
+            TypeError: it is no text: None must not be taken for nothing to do.
         """
-        return await remove_family(self._records, family)
+        if not isinstance(family, str):
+            raise TypeError(f"family must be a str, not {type(family).__name__}")
+        return await self._records.remove_family(family)
 
 
 def _scopes(value: Consent | AuthorizationCode | RefreshToken | Token) -> Iterable[str]:

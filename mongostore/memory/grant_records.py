@@ -1,17 +1,18 @@
 """`GrantRecordStore` without a database."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mongostore.errors import AlreadyExists
 from mongostore.memory.grant_table import GrantTable
 from mongostore.models import PersistedGrant
 from mongostore.models.grants import check_grant
-from mongostore.models.identifiers import is_identifier
-from mongostore.stores.grant_records import GrantRecord
+from mongostore.models.identifiers import check_identifier, is_identifier
+from mongostore.models.instants import cut_to_milliseconds
+from mongostore.stores.grant_records import REFRESH, GrantRecord, GrantRecordStore, is_anchored, is_issuing, later
 
 
-class MemoryGrantRecordStore:
+class MemoryGrantRecordStore(GrantRecordStore):
     """Grant records of one tenant in a dictionary."""
 
     def __init__(self, table: GrantTable) -> None:
@@ -19,70 +20,97 @@ class MemoryGrantRecordStore:
         self._table = table
 
     async def insert(self, record: GrantRecord, *, pending_until: datetime | None = None) -> None:
-        """See `GrantRecordStore.insert`."""
+        """Add a record; see `GrantRecordStore.insert`."""
         check_grant(record.grant)
         if record.grant.key in self._table.rows:
             raise AlreadyExists("a grant with this key exists already; make a new handle")
-        self._table.put(record, purge_at=pending_until, pending=pending_until is not None)
+        pending = pending_until is not None
+        anchor = True if is_issuing(record.grant, record.family) and not pending else None
+        self._table.put(record, purge_at=pending_until, pending=pending, anchor=anchor)
 
     async def insert_into_family(self, record: GrantRecord) -> bool:
-        """See `GrantRecordStore.insert_into_family`."""
-        if self._table.is_closed(record.family or ""):
-            check_grant(record.grant)
-            return False
-        await self.insert(record)
-        return True
+        """Add a record to a family; see `GrantRecordStore.insert_into_family`."""
+        check_grant(record.grant)
+        family = check_identifier("family", record.family)
+        by_code = record.grant.type == REFRESH
+        is_open = (
+            self._table.has_anchor(family, by_code=by_code)
+            if is_anchored(family)
+            else not self._table.is_closed(family)
+        )
+        if is_open:
+            await self.insert(record)
+        return is_open
 
-    async def close_family(self, family: str) -> None:
-        """See `GrantRecordStore.close_family`."""
-        self._table.close(family)
-
-    async def find(self, key: str) -> GrantRecord | None:
-        """See `GrantRecordStore.find`."""
-        row = self._table.row(key)
-        return row.record if row and row.is_present(self._table.clock.now()) else None
+    async def find(self, key: str, *, kept: bool = False) -> GrantRecord | None:
+        """Read a record; see `GrantRecordStore.find`."""
+        row, now = self._table.row(key), self._table.clock.now()
+        if row is None:
+            return None
+        is_shown = row.is_present(now) or (kept and row.record.grant.consumed_time is not None and row.is_kept(now))
+        return row.record if is_shown else None
 
     async def take(self, key: str, *, completed: bool = False) -> GrantRecord | None:
-        """See `GrantRecordStore.take`."""
+        """Consume a grant; see `GrantRecordStore.take`."""
         return self._table.take(key, completed=completed)
 
     async def update(self, grant: PersistedGrant, *, completed: bool = False) -> bool:
-        """See `GrantRecordStore.update`."""
+        """Change what a live grant says; see `GrantRecordStore.update`."""
         check_grant(grant)
         row = self._table.live(grant.key)
         if row is None or not _is_the_same_kind(row.record.grant, grant):
             return False
-        self._table.put(replace(row.record, grant=grant, completed=completed))
+        anchor = row.anchor if grant.consumed_time is None else None
+        self._table.put(replace(row.record, grant=grant, completed=completed), anchor=anchor)
         return True
 
-    async def succeed(self, key: str, *, successor_key: str, successor_handle: str) -> bool:
-        """See `GrantRecordStore.succeed`."""
-        row = self._table.live(key)
+    async def succeed(
+        self, record: GrantRecord, *, successor: PersistedGrant, successor_handle: str, grace: timedelta
+    ) -> bool:
+        """Consume a grant for a successor; see `GrantRecordStore.succeed`."""
+        row = self._table.live(record.grant.key)
         if row is None:
             return False
-        consumed = row.record.grant.model_copy(update={"consumed_time": self._table.clock.now()})
-        linked = replace(row.record, grant=consumed, successor_key=successor_key, successor_handle=successor_handle)
-        self._table.put(linked, purge_at=row.purge_at)
+        now = self._table.clock.now()
+        linked = replace(
+            row.record,
+            grant=row.record.grant.model_copy(update={"consumed_time": cut_to_milliseconds(now)}),
+            successor_key=successor.key,
+            successor_handle=successor_handle,
+            successor_expiration=successor.expiration,
+        )
+        expiration = row.record.grant.expiration
+        self._table.put(linked, purge_at=max(expiration, later(now, grace)) if expiration else None)
         return True
 
     async def make_live(self, key: str) -> bool:
-        """See `GrantRecordStore.make_live`."""
+        """Make a pending record visible; see `GrantRecordStore.make_live`."""
         row = self._table.row(key)
         if row is None or not row.is_live(self._table.clock.now()):
             return False
-        self._table.put(row.record)
+        self._table.put(row.record, anchor=True if row.pending else row.anchor)
         return True
 
+    async def count_retry(self, key: str) -> int:
+        """Count a retry; see `GrantRecordStore.count_retry`."""
+        row = self._table.row(key)
+        if row is None:
+            return 0
+        self._table.rows[key] = replace(row, retries=row.retries + 1)
+        return row.retries + 1
+
     async def discard_pending(self, key: str) -> None:
-        """See `GrantRecordStore.discard_pending`."""
+        """Remove a record that never became live."""
         row = self._table.row(key)
         if row is not None and row.pending:
             del self._table.rows[key]
 
     async def remove_family(self, family: str) -> int:
-        """See `GrantRecordStore.remove_family`."""
+        """Close a family and remove it; see `GrantRecordStore.remove_family`."""
         if not is_identifier(family):
             return 0
+        if not is_anchored(family):
+            self._table.close(family)
         keys = [key for key, row in self._table.rows.items() if row.record.family == family]
         for key in keys:
             del self._table.rows[key]

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from mongostore.clock import Clock
 from mongostore.models.identifiers import is_identifier
-from mongostore.stores.grant_records import CLOSED_FAMILY_KEPT, GrantRecord, purge_time
+from mongostore.models.instants import cut_to_milliseconds
+from mongostore.stores.grant_records import CLOSED_FAMILY_KEPT, CODE, GrantRecord, purge_time
 
 # Purged rows are swept when the table has doubled since the last sweep, and only long after their time: like a database,
 # the table still counts the removal of a record that expired a moment ago.
@@ -15,14 +16,21 @@ _SWEEP_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record as it lies in the table."""
+    """A record as it lies in the table. `anchor` is as in MongoDB, with None for absent."""
 
     record: GrantRecord
     purge_at: datetime | None
     pending: bool = False
+    anchor: bool | None = None
+    retries: int = 0
 
     def is_present(self, now: datetime) -> bool:
         """Whether readers may see it."""
+        expiration = self.record.grant.expiration
+        return self.is_kept(now) and (expiration is None or expiration > now)
+
+    def is_kept(self, now: datetime) -> bool:
+        """Whether it is there for those who ask what became of it."""
         return not self.pending and not self.is_purged(now)
 
     def is_live(self, now: datetime) -> bool:
@@ -45,18 +53,26 @@ class GrantTable:
         self._consumed_retention = consumed_retention
         self._sweep_at_rows = _SWEEP_FROM_ROWS
 
-    def put(self, record: GrantRecord, *, purge_at: datetime | None = None, pending: bool = False) -> None:
+    def put(
+        self,
+        record: GrantRecord,
+        *,
+        purge_at: datetime | None = None,
+        pending: bool = False,
+        anchor: bool | None = None,
+    ) -> None:
         """Store a row over whatever is there.
 
         Args:
             record: the record.
             purge_at: when the row's time is over, if that does not follow from the grant.
             pending: hide it from readers.
+            anchor: whether tokens may be issued from it.
         """
         grant = record.grant
         if purge_at is None:
-            purge_at = purge_time(grant.expiration, grant.consumed_time, self._consumed_retention)
-        self.rows[grant.key] = Row(record, purge_at, pending)
+            purge_at = purge_time(grant, self._consumed_retention)
+        self.rows[grant.key] = Row(record, purge_at, pending, anchor)
         if len(self.rows) >= self._sweep_at_rows:
             self._sweep()
 
@@ -74,9 +90,19 @@ class GrantTable:
         row = self.live(key)
         if row is None or (completed and not row.record.completed):
             return None
-        grant = row.record.grant.model_copy(update={"consumed_time": self.clock.now()})
-        self.put(replace(row.record, grant=grant))
+        now = self.clock.now()
+        if not row.is_present(now):
+            return None
+        grant = row.record.grant.model_copy(update={"consumed_time": cut_to_milliseconds(now)})
+        anchor = row.anchor is not False if grant.type == CODE else None
+        self.put(replace(row.record, grant=grant), anchor=anchor)
         return row.record
+
+    def has_anchor(self, family: str, *, by_code: bool) -> bool:
+        """Whether tokens may be issued into a family that is named after a code or token; `by_code`: from a code."""
+        now = self.clock.now()
+        anchors = [row for row in self.rows.values() if row.record.family == family and row.anchor]
+        return any(not row.is_purged(now) and not (by_code and row.record.grant.type != CODE) for row in anchors)
 
     def close(self, family: str) -> None:
         """Remember that a family takes nobody in, for `CLOSED_FAMILY_KEPT`."""

@@ -1,13 +1,16 @@
 """`PersistedGrantStore` without a database."""
 
+from dataclasses import replace
+
 from mongostore.memory.grant_table import GrantTable
 from mongostore.models import PersistedGrant, PersistedGrantFilter
 from mongostore.models.grants import check_filter, check_grant
 from mongostore.models.identifiers import is_identifier
-from mongostore.stores.grant_records import GrantRecord
+from mongostore.stores.grant_records import GrantRecord, removed_types
+from mongostore.stores.persisted_grants import PersistedGrantStore
 
 
-class MemoryPersistedGrantStore:
+class MemoryPersistedGrantStore(PersistedGrantStore):
     """Grants of one tenant in a dictionary."""
 
     def __init__(self, table: GrantTable) -> None:
@@ -38,6 +41,11 @@ class MemoryPersistedGrantStore:
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.remove_all`."""
         check_filter(filter)
+        _, released = removed_types(filter)
+        of_any_type = filter.model_copy(update={"type": None, "types": None})
+        for key, row in self._table.rows.items():
+            if row.anchor and row.record.grant.type in released and of_any_type.matches(row.record.grant):
+                self._table.rows[key] = replace(row, anchor=None)
         keys = [key for key, row in self._table.rows.items() if filter.matches(row.record.grant)]
         for key in keys:
             del self._table.rows[key]

@@ -1,11 +1,15 @@
-"""The look-up of one record, the most frequent command of all."""
+"""Look-ups: of one record, the most frequent command of all, and of any number."""
 
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import AutoReconnect
 
 from mongostore.mongo.binding import Binding
+
+_BATCH_SIZE = 1_000
 
 
 async def find_by_id(
@@ -26,3 +30,26 @@ async def find_by_id(
             reply = await send(command, codec_options=options, read_preference=preference, session=own)
     found: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
     return found[0] if found else None
+
+
+async def documents(
+    binding: Binding, action: str, collection: AsyncCollection[dict[str, Any]], query: Mapping[str, Any]
+) -> AsyncIterator[dict[str, Any]]:
+    """Read what matches, however much it is: batch by batch, each within the time limit of an operation."""
+    # The cursor's own session, over all of its batches: one that a single call is lent goes back after the first.
+    session = binding.connection.new_session()
+    cursor = collection.find(query, batch_size=_BATCH_SIZE, session=session)
+    try:
+        while True:
+            with binding.call(action):
+                batch = await cursor.to_list(_BATCH_SIZE)
+            for document in batch:
+                yield document
+            if not batch or not cursor.alive:
+                return
+            # Others get their turn between two batches.
+            await asyncio.sleep(0)
+    finally:
+        await cursor.close()
+        if session is not None:
+            await session.end_session()

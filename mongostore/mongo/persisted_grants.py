@@ -16,18 +16,17 @@ from mongostore.models.grants import check_filter, check_grant
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_present
-from mongostore.mongo.lookups import find_by_id
-from mongostore.mongo.removal import remove_until_none_left
+from mongostore.mongo.expiring import BY_ID
+from mongostore.mongo.lookups import documents, find_by_id
+from mongostore.mongo.removal import remove_grants
 from mongostore.mongo.writes import sent
-from mongostore.stores.grant_records import GrantRecord
+from mongostore.stores.grant_records import GrantRecord, removed_types
+from mongostore.stores.persisted_grants import PersistedGrantStore
 
 _log = logging.getLogger("mongostore")
 
-# Every transition names its record by `_id`: no other index is worth a thought.
-BY_ID = {"_id": 1}
 
-
-class MongoPersistedGrantStore:
+class MongoPersistedGrantStore(PersistedGrantStore):
     """Grants of one tenant in MongoDB."""
 
     def __init__(self, binding: Binding, codec: GrantCodec, clock: Clock) -> None:
@@ -72,20 +71,19 @@ class MongoPersistedGrantStore:
         query = self._codec.query(filter)
         if query is None:
             return []
-        with self._binding.call("list grants") as own:
-            found = await self._grants.find(query, session=own).to_list()
         # Presence is decided here, not in the query: a condition on purge_at would offer the planner the wrong index.
         now = self._clock.now()
         grants: list[PersistedGrant] = []
         damage: list[PayloadUnreadable | KeyUnavailable] = []
-        for document in found:
+        async for document in documents(self._binding, "list grants", self._grants, query):
             if is_present(document, now):
                 try:
                     grants.append(await self._codec.grant(document))
                 except (PayloadUnreadable, KeyUnavailable) as error:
                     damage.append(error)
         if damage:
-            _log.error("%d of %d grants can't be read and are left out: %s", len(damage), len(found), damage[0])
+            total = len(grants) + len(damage)
+            _log.error("%d of %d grants can't be read and are left out: %s", len(damage), total, damage[0])
             if not grants:
                 raise damage[0]
         return grants
@@ -103,7 +101,10 @@ class MongoPersistedGrantStore:
         """See `PersistedGrantStore.remove_all`."""
         check_filter(filter)
         query = self._codec.query(filter)
-        return await remove_until_none_left(self._binding, self._grants, query) if query else 0
+        if query is None:
+            return 0
+        closed, released = removed_types(filter)
+        return await remove_grants(self._binding, self._grants, query, closed=closed, released=released)
 
     async def consume(self, key: str) -> PersistedGrant | None:
         """See `PersistedGrantStore.consume`."""
@@ -127,14 +128,16 @@ async def take(
     if not is_identifier(key):
         return None
     now = clock.now()
+    condition = live(codec.id(key), now) | {"pending": None} | ({"completed": True} if completed else {})
     with binding.call("consume a grant") as own:
         found = await sent(
             lambda: binding.collection(GrantFields).find_one_and_update(
-                live(codec.id(key), now) | {"pending": None} | ({"completed": True} if completed else {}),
-                {"$set": {"consumed_time": now}, "$min": {"purge_at": now + codec.consumed_retention}},
+                condition,
+                codec.consumption(now),
                 return_document=ReturnDocument.BEFORE,
                 hint=BY_ID,
                 session=own,
             )
         )
-    return await codec.record(found) if found else None
+    # By its sealed expiration: from when on it is purged, anybody can change who can write to the database.
+    return await codec.record(found) if found and is_present(found, now) else None

@@ -1,62 +1,117 @@
-"""Removal of many grants, in a way that nothing being rotated meanwhile escapes."""
+"""Removal of many grants: closed first, so that nothing comes from them any more, and then deleted.
 
+A grant that is to go may be rotated, or have a token issued from it, at the same moment. So every code and refresh token
+that is covered is closed before anything is deleted: no successor follows a closed token, and no token is issued from a
+closed record. What came from one before it was closed is there by then, and is deleted with the rest.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import chain, repeat
 from typing import Any
 
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout
 
 from mongostore.errors import StorageUnavailable
 from mongostore.mongo.binding import Binding
+from mongostore.mongo.expiring import BY_ID
 
-_BATCH_SIZE = 1_000
+_BATCH_SIZE = 2_000
+
+Query = dict[str, Any]
+Grants = AsyncCollection[dict[str, Any]]
 
 
-async def remove_until_none_left(
-    binding: Binding, collection: AsyncCollection[dict[str, Any]], query: dict[str, Any]
+async def remove_grants(
+    binding: Binding, grants: Grants, query: Query, *, closed: Iterable[str] | None = None, released: Iterable[str] = ()
 ) -> int:
-    """Delete what matches, again and again until a pass deletes nothing, and give the number.
+    """Delete the grants that match, and give their number.
 
-    A rotation adds its successor before it consumes the old token, so a pass that meets the old one may have gone by
-    the place of the successor already: the next pass finds it. Later passes look for successors only, so that a steady
-    stream of new logins does not keep them busy.
-
-    A pass over more grants than one operation has time for goes on in batches; the number is a lower bound then.
+    Args:
+        binding: the database.
+        grants: the collection.
+        query: which grants.
+        closed: the types of grants among them that tokens are issued from, or succeed: closed before. None: all of them,
+            without asking for their types.
+        released: the types that stay, whoever they belong to by the rest of the query, but are no anchors any more.
     """
+    of_any_type = {name: value for name, value in query.items() if name != "type"}
+    if released := sorted(released):
+        anchors = of_any_type | {"type": {"$in": released}, "anchor": True}
+        await _change_all(binding, grants, anchors, {"$unset": {"anchor": ""}})
+    if closed is None or (closed := sorted(closed)):
+        issuing = query if closed is None else of_any_type | {"type": {"$in": closed}}
+        issuing = issuing | {"anchor": {"$ne": False}}
+        await _change_all(binding, grants, issuing, {"$set": {"anchor": False}})
+    return await _delete(binding, grants, query)
+
+
+async def _change_all(binding: Binding, grants: Grants, query: Query, change: Query) -> None:
+    """Change every record that matches, and those that come from them meanwhile.
+
+    A pass may have gone by the place where a record is added. What a code issues during the first pass, the second meets:
+    by then every code is closed. Successors may be added during any pass, but each meets a predecessor. So a pass that
+    finds nothing, and whose answer arrived at the first try, is the last. From the third on, passes look for successors
+    only: a steady stream of new logins does not keep them busy.
+    """
+    conditions = chain([query, query], repeat(query | {"predecessor": {"$exists": True}}))
+    while await _changed_any(binding, grants, next(conditions), change):
+        pass
+
+
+async def _changed_any(binding: Binding, grants: Grants, query: Query, change: Query) -> bool:
+    try:
+        return await _update(binding, grants, query, change) != 0
+    except StorageUnavailable as error:
+        if not isinstance(error.__cause__, ExecutionTimeout | NetworkTimeout):
+            raise
+    # More than one operation has time for.
+    while ids := await _some_ids(binding, grants, query):
+        await _update(binding, grants, query | {"_id": {"$in": ids}}, change)
+    return True
+
+
+async def _update(binding: Binding, grants: Grants, query: Query, change: Query) -> int:
+    async def update(own: AsyncClientSession | None) -> int:
+        return (await grants.update_many(query, change, session=own)).modified_count
+
+    return await _in_one_go(binding, update)
+
+
+async def _delete(binding: Binding, grants: Grants, query: Query) -> int:
+    """Delete in batches, each well within the time limit of an operation, so that the number is exact."""
     removed = 0
-    condition = query
-    while True:
-        try:
-            count = await _delete(binding, collection, condition)
-        except StorageUnavailable as error:
-            if not isinstance(error.__cause__, ExecutionTimeout | NetworkTimeout):
-                raise
-            count = await _delete_in_batches(binding, collection, condition)
-        removed += count
-        if count == 0:
-            return removed
-        condition = query | {"predecessor": {"$exists": True}}
+    while ids := await _some_ids(binding, grants, query):
+        these = query | {"_id": {"$in": ids}}
+
+        async def delete(own: AsyncClientSession | None, these: Query = these) -> int:
+            return (await grants.delete_many(these, hint=BY_ID, session=own)).deleted_count
+
+        # After a lost answer, the number is a lower bound.
+        removed += max(await _in_one_go(binding, delete), 0)
+        if len(ids) < _BATCH_SIZE:
+            break
+    return removed
 
 
-async def _delete_in_batches(
-    binding: Binding, collection: AsyncCollection[dict[str, Any]], condition: dict[str, Any]
-) -> int:
-    removed = 0
-    while True:
-        with binding.call("remove grants") as own:
-            batch = await collection.find(
-                condition, {"_id": 1}, limit=_BATCH_SIZE, batch_size=_BATCH_SIZE, session=own
-            ).to_list()
-        if not batch:
-            return removed
-        removed += await _delete(binding, collection, {"_id": {"$in": [document["_id"] for document in batch]}})
+async def _some_ids(binding: Binding, grants: Grants, query: Query) -> list[str]:
+    with binding.call("remove grants") as own:
+        found = await grants.find(query, {"_id": 1}, limit=_BATCH_SIZE, batch_size=_BATCH_SIZE, session=own).to_list()
+    return [document["_id"] for document in found]
 
 
-async def _delete(binding: Binding, collection: AsyncCollection[dict[str, Any]], condition: dict[str, Any]) -> int:
+async def _in_one_go(binding: Binding, send: Callable[[AsyncClientSession | None], Awaitable[int]]) -> int:
+    """Send a command over many records, and once more when the primary is lost: the driver repeats single ones only.
+
+    Returns:
+        What it gives: how many records it changed; -1 where the first answer was lost, so that nobody knows.
+    """
     with binding.call("remove grants") as own:
         try:
-            return (await collection.delete_many(condition, session=own)).deleted_count
+            return await send(own)
         except NetworkTimeout:
             raise
         except AutoReconnect:
-            # The driver does not repeat a delete_many by itself; repeating it is safe.
-            return (await collection.delete_many(condition, session=own)).deleted_count
+            await send(own)
+            return -1

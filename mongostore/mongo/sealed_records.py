@@ -11,8 +11,8 @@ from pymongo import ASCENDING, UpdateOne
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import StoredFields, natural_key, record_id
 from mongostore.mongo.documents.configuration import tenant_ids
+from mongostore.mongo.expiring import BY_ID
 from mongostore.mongo.leases import Lease, Leases
-from mongostore.mongo.persisted_grants import BY_ID
 from mongostore.stores.sealed_records import SealedPage, SealedValue
 from mongostore.tenancy import Tenant
 

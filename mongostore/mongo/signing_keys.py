@@ -20,7 +20,7 @@ from mongostore.mongo.documents.signing_keys import (
     generation_of,
     is_deleted,
 )
-from mongostore.mongo.persisted_grants import BY_ID
+from mongostore.mongo.expiring import BY_ID
 from mongostore.stores.signing_keys import SigningKeySnapshot, check_signing_key, signing_key_exists
 
 _log = logging.getLogger("mongostore")

@@ -18,6 +18,7 @@ from mongostore.testing.contracts.refresh_tokens import RefreshTokenContract
 from mongostore.testing.contracts.replay import ReplayCacheContract
 from mongostore.testing.contracts.resources import ResourceStoreContract
 from mongostore.testing.contracts.revisions import RevisionContract
+from mongostore.testing.contracts.revocation import RevocationContract
 from mongostore.testing.contracts.session_expiry import SessionExpiryContract
 from mongostore.testing.contracts.session_paging import SessionPagingContract
 from mongostore.testing.contracts.session_service import SessionServiceContract
@@ -68,6 +69,10 @@ class TestReferenceTokens(ReferenceTokenContract):
 
 
 class TestUserConsents(UserConsentContract):
+    pass
+
+
+class TestRevocation(RevocationContract):
     pass
 
 

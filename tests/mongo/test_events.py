@@ -81,7 +81,6 @@ async def test_a_login_is_no_event(store, heard):
     family = (await store.authorization_codes.redeem_authorization_code(handle)).family
     token = await store.refresh_tokens.store_refresh_token(a_refresh_token(), family=family)
     await store.refresh_tokens.rotate_refresh_token(token, a_refresh_token(), grace=GRACE)
-    await store.refresh_tokens.rotate_refresh_token(token, a_refresh_token(), grace=GRACE)
     await store.refresh_tokens.remove_refresh_tokens("nobody", "web")
     await store.grants.remove_family("none")
     assert await store.replay_cache.add("jti", "1", store.clock.now() + GRACE)
@@ -123,7 +122,23 @@ async def test_a_replayed_token_is_told_with_the_family_s_end(store, heard):
         "operation": "refresh_tokens.rotate_refresh_token",
         "tenant": "default",
         "client_id": "web",
+        "family": family,
     }
+
+
+async def test_each_retry_is_told(store, heard):
+    """Who shadows a client by repeating its rotations inside the grace leaves a trace, with a number that grows."""
+    token = await store.refresh_tokens.store_refresh_token(a_refresh_token())
+    for _ in range(3):
+        rotation = await store.refresh_tokens.rotate_refresh_token(token, a_refresh_token(), grace=GRACE)
+    told = {
+        "kind": "retried",
+        "operation": "refresh_tokens.rotate_refresh_token",
+        "tenant": "default",
+        "client_id": "web",
+        "family": rotation.family,
+    }
+    assert heard() == [told | {"count": 1}, told | {"count": 2}]
 
 
 async def test_a_replayed_assertion_is_told(store, heard):

@@ -1,7 +1,7 @@
 """How grants lie in MongoDB: codes, tokens, consents and backchannel requests, all in one collection."""
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from pymongo import IndexModel
 
@@ -19,7 +19,7 @@ from mongostore.mongo.documents.base import (
 from mongostore.protection.context import Context
 from mongostore.protection.envelope import Sealed
 from mongostore.protection.protector import Protector, pack, unpack
-from mongostore.stores.grant_records import GrantRecord, purge_time
+from mongostore.stores.grant_records import CODE, CODE_KEPT, REFRESH, GrantRecord, is_issuing, later, purge_time
 from mongostore.tenancy import Tenant
 
 
@@ -31,11 +31,15 @@ class GrantFields(StoredFields):
         family: what this grant and all that was issued from it have in common.
         pending: true while a successor is not yet live, and on the mark of a closed family: invisible to everything but
             removal.
+        anchor: true while tokens may be issued from this one (a redeemed code, a live refresh token); false once it is
+            closed, since it is being removed; absent otherwise.
         predecessor: grant key of the token that this one replaced.
         successor_key: grant key of the token that replaced this one.
-        successor: that token's handle, so that a retry can be given the same.
+        successor_expiration: when that token expires.
+        successor: that token's handle, so that a retry can be given the same; bound to the two before.
+        retries: how often this token was presented again within its grace.
         completed: true once what the grant asked for has been answered.
-        payload: the grant's data.
+        payload: the grant's data, bound to what `BOUND` lists.
     """
 
     label: ClassVar[str] = "grants"
@@ -46,7 +50,7 @@ class GrantFields(StoredFields):
         index("by_session", "tenant", "session_id", "client_id", "type"),
         index("by_client", "tenant", "client_id", "type"),
         # Partial, so that it is small and never a candidate for a filter by type alone.
-        index("by_family", "tenant", "family", partialFilterExpression={"family": {"$exists": True}}),
+        index("by_family", "tenant", "family", "anchor", partialFilterExpression={"family": {"$exists": True}}),
         expiry_index(),
     )
 
@@ -61,12 +65,30 @@ class GrantFields(StoredFields):
     purge_at: datetime | None = None
     family: str | None = None
     pending: bool | None = None
+    anchor: bool | None = None
     predecessor: str | None = None
     successor_key: str | None = None
+    successor_expiration: datetime | None = None
+    retries: int | None = None
     completed: bool | None = None
     payload: Sealed
     successor: Sealed | None = None
 
+
+# What a grant's payload is bound to. When it was consumed, and from when on it is purged, is written by transitions that
+# seal nothing: to take that back is to put an older record in the place of a newer one, which no seal prevents.
+BOUND: Final = (
+    "type",
+    "client_id",
+    "subject_id",
+    "session_id",
+    "description",
+    "creation_time",
+    "expiration",
+    "family",
+    "completed",
+)
+_BOUND_TO_SUCCESSOR: Final = ("successor_key", "successor_expiration")
 
 _MAY_BECOME_ABSENT = {
     "subject_id",
@@ -111,49 +133,87 @@ class GrantCodec:
         pending_until: datetime | None = None,
     ) -> dict[str, Any]:
         """What is stored for a grant, and for what only the typed stores know of it; absent is what is None."""
-        document = {
-            "_id": self.id(grant.key),
-            "tenant": self.tenant,
-            "type": grant.type,
-            "client_id": grant.client_id,
-            "creation_time": grant.creation_time,
-            "payload": await self._protector.seal(pack(grant.data), self._context(grant.key, "payload")),
-        }
         optional = (
             ("subject_id", grant.subject_id),
             ("session_id", grant.session_id),
             ("description", grant.description),
             ("expiration", grant.expiration),
             ("consumed_time", grant.consumed_time),
-            # From when on the record serves nobody.
-            ("purge_at", pending_until or purge_time(grant.expiration, grant.consumed_time, self.consumed_retention)),
+            ("purge_at", pending_until or purge_time(grant, self.consumed_retention)),
             ("family", family),
             ("predecessor", predecessor),
             ("completed", completed or None),
             ("pending", True if pending_until else None),
+            # A pending one becomes an anchor when it is made live.
+            ("anchor", True if is_issuing(grant, family) and not pending_until else None),
         )
-        return document | {name: value for name, value in optional if value is not None}
+        document: dict[str, Any] = {
+            "_id": self.id(grant.key),
+            "tenant": self.tenant,
+            "type": grant.type,
+            "client_id": grant.client_id,
+            "creation_time": grant.creation_time,
+            **{name: value for name, value in optional if value is not None},
+        }
+        document["payload"] = await self._protector.seal(
+            pack(grant.data), self._context(grant.key, "payload"), columns(document, BOUND)
+        )
+        return document
 
-    async def change(self, grant: PersistedGrant, *, completed: bool) -> dict[str, Any]:
-        """The update that makes a stored grant say what this one says; its family and its place in it stay."""
-        document = await self.document(grant, completed=completed)
-        del document["_id"], document["tenant"]
+    async def change(self, grant: PersistedGrant, *, family: str | None, completed: bool) -> dict[str, Any]:
+        """The update that makes a stored grant of this family say what this one says; its place in the family stays."""
+        document = await self.document(grant, family=family, completed=completed)
+        for name in ("_id", "tenant", "family"):
+            document.pop(name, None)
+        # It stays an anchor, or closed, unless it is used up.
+        document.pop("anchor", None)
         absent = dict.fromkeys(_MAY_BECOME_ABSENT - document.keys(), "")
+        if grant.consumed_time is not None:
+            absent["anchor"] = ""
         return {"$set": document, "$unset": absent} if absent else {"$set": document}
 
-    async def sealed_successor(self, key: str, handle: str) -> Sealed:
-        """A successor's handle, sealed to its predecessor's record."""
-        return await self._protector.seal(handle.encode(), self._context(key, "successor"))
+    async def link(
+        self, record: GrantRecord, successor: PersistedGrant, handle: str, now: datetime, grace: timedelta
+    ) -> dict[str, Any]:
+        """The update that uses a grant up for a successor, whose handle is sealed to the grant's record."""
+        linked: dict[str, Any] = {"successor_key": successor.key}
+        if successor.expiration is not None:
+            linked["successor_expiration"] = successor.expiration
+        place = self._context(record.grant.key, "successor")
+        linked["successor"] = await self._protector.seal(handle.encode(), place, columns(linked, _BOUND_TO_SUCCESSOR))
+        if record.grant.expiration is not None:
+            linked["purge_at"] = max(record.grant.expiration, later(now, grace))
+        return {"$set": linked | {"consumed_time": now}, "$unset": {"anchor": ""}}
+
+    def consumption(self, now: datetime) -> list[dict[str, Any]]:
+        """The update that consumes a grant; see `purge_time` for how long it is kept."""
+        retained = {"$min": ["$purge_at", later(now, self.consumed_retention)]}
+        is_code = {"$eq": ["$type", CODE]}
+        kept = {
+            "$switch": {
+                "branches": [
+                    {"case": {"$eq": ["$type", REFRESH]}, "then": {"$ifNull": ["$purge_at", retained]}},
+                    {"case": is_code, "then": {"$max": [retained, later(now, CODE_KEPT)]}},
+                ],
+                "default": retained,
+            }
+        }
+        # A code that was closed before stays so.
+        is_open = {"$ne": ["$anchor", False]}
+        anchor = {"$cond": [is_code, is_open, "$$REMOVE"]}
+        return [{"$set": {"consumed_time": now, "purge_at": kept, "anchor": anchor}}]
 
     async def grant(self, document: dict[str, Any]) -> PersistedGrant:
         """The grant that a stored document holds.
 
         Raises:
-            PayloadUnreadable: it is damaged, or its payload belongs elsewhere.
+            PayloadUnreadable: it is damaged, its payload belongs elsewhere, or what stands beside it was changed.
             KeyUnavailable: the data key that sealed it is missing.
         """
         key = natural_key(document["_id"])
-        payload = await self._protector.open(document.get("payload", b""), self._context(key, "payload"))
+        payload = await self._protector.open(
+            document.get("payload", b""), self._context(key, "payload"), columns(document, BOUND)
+        )
         try:
             purge_at = document.get("purge_at")
             if purge_at is not None and not isinstance(purge_at, datetime):
@@ -185,13 +245,16 @@ class GrantCodec:
         successor = document.get("successor")
         handle = None
         if successor is not None:
-            handle = await self._protector.open(successor, self._context(grant.key, "successor"))
+            handle = await self._protector.open(
+                successor, self._context(grant.key, "successor"), columns(document, _BOUND_TO_SUCCESSOR)
+            )
         return GrantRecord(
             grant,
             family=document.get("family"),
             predecessor=document.get("predecessor"),
             successor_key=document.get("successor_key"),
             successor_handle=handle.decode() if handle is not None else None,
+            successor_expiration=document.get("successor_expiration"),
             completed=document.get("completed", False),
         )
 
@@ -222,8 +285,19 @@ def _closed(family: str) -> str:
     return f"\0closed family\0{family}"
 
 
+def columns(document: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """What stands in clear, by these names; None where nothing does."""
+    return {name: document.get(name) for name in names}
+
+
 def is_present(document: dict[str, Any], now: datetime) -> bool:
     """Whether readers may see a stored grant: live, neither expired nor due to be purged."""
+    expiration = document.get("expiration")
+    return is_kept(document, now) and (not isinstance(expiration, datetime) or expiration > now)
+
+
+def is_kept(document: dict[str, Any], now: datetime) -> bool:
+    """Whether a stored grant is there for those who ask what became of it: consumed ones are, for a while."""
     purge_at = document.get("purge_at")
     # What is no instant was put there by somebody else: the codec says so to whoever reads it.
     return not document.get("pending") and (not isinstance(purge_at, datetime) or purge_at > now)

@@ -124,7 +124,7 @@ class TokenCleanupContract:
     async def test_consumed_ones_that_are_no_longer_retained_go_as_expired(self, store: Any) -> None:
         """What readers no longer see goes with the expired ones, before its expiration."""
         day = timedelta(days=1)
-        await self._consumed(store, "consumed", expiration=store.clock.now() + 9 * day)
+        await self._consumed(store, "consumed", type="other", expiration=store.clock.now() + 9 * day)
         store.clock.advance(day + MILLISECOND)
         told = Told()
         assert await TokenCleanupService(store, on_removed=told).cleanup_grants() == CleanupCounts(grants=1)

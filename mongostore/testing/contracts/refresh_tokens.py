@@ -215,12 +215,26 @@ class RefreshTokenContract:
             assert all(isinstance(each, NotFound | str | int) for each in issued), issued
             assert await store.persisted_grants.get_all(EVERYTHING) == []
 
-    async def test_a_caller_s_own_family_can_be_used_again(self, store: Any) -> None:
-        """Only the families of codes are closed: their names come once."""
-        for _ in range(2):
-            handle = await store.refresh_tokens.store_refresh_token(a_refresh_token(), family="f")
+    async def test_a_family_that_the_caller_named_can_be_used_again_later(self, store: Any) -> None:
+        """Such a family is closed too, also when nothing is in it; an hour later, its name may be used again."""
+        for count in (0, 1):
+            assert await store.grants.remove_family("f") == count
+            for issue in (
+                store.refresh_tokens.store_refresh_token(a_refresh_token(), family="f"),
+                store.reference_tokens.store_reference_token(a_reference_token(), family="f"),
+            ):
+                with pytest.raises(NotFound, match="revoked"):
+                    await issue
+            assert await store.persisted_grants.get_all(EVERYTHING) == []
+            store.clock.advance(timedelta(hours=1))
+            handle = await store.refresh_tokens.store_refresh_token(a_refresh_token(lifetime=7_200), family="f")
             assert await store.refresh_tokens.get_refresh_token(handle) is not None
-            assert await store.grants.remove_family("f") == 1
+
+    @pytest.mark.parametrize("family", [None, 7, b"f", ["f"], {"$ne": ""}], ids=repr)
+    async def test_a_family_is_named_by_a_text(self, store: Any, family: Any) -> None:
+        """What is no text is no family: it is refused rather than taken for one that is empty."""
+        with pytest.raises(TypeError, match="family must be a str"):
+            await store.grants.remove_family(family)
 
     async def test_removing_a_token_removes_its_family(self, store: Any) -> None:
         """Revoking a token revokes what it was rotated from and what was issued beside it (RFC 7009)."""

@@ -53,13 +53,14 @@ STATE = {
         "purge_at",
         "pending",
         "predecessor",
+        "anchor",
         "revision",
         "kind",
         "wrapped",
         "destroyed_at",
         "completed",
     ),
-    *("is_authorized", "expires", "claim", "owner", "$expr"),
+    *("is_authorized", "expires", "claim", "owner", "$expr", "$nor"),
     # Re-encryption walks through all records, a page of `_id`s at a time, and so does it find where a page of sessions
     # begins: the rest of the condition is a range of the index.
     *("payload", "successor", "$or"),

@@ -20,7 +20,7 @@ from mongostore.models import (
     SessionQuery,
 )
 from mongostore.mongo.documents.grants import GrantFields
-from mongostore.mongo.removal import _delete_in_batches
+from mongostore.mongo.removal import _delete
 from mongostore.schema import apply_schema
 from mongostore.signing.options import SigningOptions
 from mongostore.testing.contracts.filled_models import (
@@ -125,7 +125,7 @@ async def persisted_grants(s: Any) -> None:
     # What a removal goes on with when one command has no time for all.
     binding = s._databases.main
     query = {"tenant": "default", "subject_id": "bob", "client_id": "app", "type": TYPES[3]}
-    assert await _delete_in_batches(binding, binding.collection(GrantFields), query)
+    assert await _delete(binding, binding.collection(GrantFields), query)
 
 
 async def authorization_codes(s: Any) -> None:

@@ -140,7 +140,7 @@ async def test_json_of_a_drift(run, database, capsys):
                         "kind": "missing_index",
                         "collection": "grants",
                         "index": "by_family",
-                        "detail": "(tenant, family), partialFilterExpression={'family': {'$exists': True}}",
+                        "detail": "(tenant, family, anchor), partialFilterExpression={'family': {'$exists': True}}",
                     }
                 ],
             }

@@ -54,7 +54,8 @@ CLEAR: dict[str, set[str]] = {
     # and successor are hashes of handles; the family is drawn at random.
     "grants": {
         *("type", "client_id", "subject_id", "session_id", "description", "creation_time", "expiration"),
-        *("consumed_time", "purge_at", "family", "pending", "predecessor", "successor_key", "completed"),
+        *("consumed_time", "purge_at", "family", "pending", "predecessor", "completed"),
+        *("anchor", "successor_key", "successor_expiration", "retries"),
     },
     # What a device may do next. `_id` is the hash of the device code, `user_code` a keyed hash.
     "device_codes": {"user_code", "is_authorized", "last_poll", "consumed_time", "purge_at"},
