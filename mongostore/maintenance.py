@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from mongostore.cancellation import Cancellation
@@ -200,7 +199,7 @@ class Maintenance:
                     await self._take_turns(job, lease, deque(tenants), stop, done)
             cancellation.check()
         return MaintenanceReport(
-            tenants=MappingProxyType({tenant: each.summary() for tenant, each in sorted(done.items())}),
+            tenants={tenant: each.summary() for tenant, each in sorted(done.items())},
             looked_after=len(tenants),
             skipped=tuple(skipped),
         )

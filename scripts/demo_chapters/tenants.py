@@ -1,9 +1,11 @@
 """Two tenants in one database, and the wall between them."""
 
-from demo_chapters.stage import Chapter, Stage, a_refresh_token
+from datetime import UTC, datetime, timedelta
+
+from demo_chapters.stage import SUBJECT, Chapter, Stage, a_refresh_token
 from mongostore import KeyUnavailable, PayloadUnreadable
 from mongostore.grants.handles import grant_key
-from mongostore.models import Client, GrantType, PersistedGrantFilter, PersistedGrantType, Secret
+from mongostore.models import AuthenticationTicket, Client, GrantType, PersistedGrantFilter, PersistedGrantType, Secret
 
 CLIENT_ID = "shop-web"
 
@@ -35,6 +37,19 @@ async def show(stage: Stage) -> None:
             "revoking all that Alice has at one leaves the other's alone",
             removed == 0 and await acme.refresh_tokens.get_refresh_token(handle) is not None,
             f"{removed} removed",
+        )
+
+        expired = AuthenticationTicket(
+            scheme="cookie", principal=SUBJECT, expires=datetime.now(UTC) - timedelta(minutes=1)
+        )
+        for tenant in (acme, globex):
+            await tenant.tickets.store(expired)
+        told: list[str] = []
+        await store.maintenance.run_once(on_expired_session=lambda _, tenant: told.append(tenant))
+        stage.teller.claim(
+            "one loop looks after both: their expired sessions are processed",
+            sorted(told) == ["acme", "globex"],
+            " | ".join(told),
         )
 
         # The document as an intruder would move it who may write to the database.

@@ -5,8 +5,10 @@ schema that was applied.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -78,6 +80,7 @@ class MaintenanceContract:
         for tenant in ("default", "acme", "beta"):
             assert await store.for_tenant(tenant).persisted_grants.get("token") is None
         assert await store.for_tenant("acme").server_side_sessions.get_session("live") is not None
+        assert json.loads(json.dumps(asdict(report)))["tenants"]["acme"]["sessions"] == 1
         store.clock.advance(MINUTE)
         assert await seen.round(store) == MaintenanceReport(looked_after=3)
 
