@@ -37,6 +37,7 @@ from mongostore.protection.key_ring_service import KeyRingService
 from mongostore.protection.master_keys import LocalMasterKey
 from mongostore.protection.paging_tokens import PagingTokens
 from mongostore.protection.protector import SealingProtector
+from mongostore.signing.key_material import check_usable
 from mongostore.tenancy import DEFAULT_TENANT, Tenant
 from mongostore.tenancy import tenant as checked_tenant
 
@@ -134,7 +135,7 @@ class MemoryStore(Stores):
             "server_side_sessions": MemoryServerSideSessionStore(tokens, clock, options.session_expiry_grace),
             "leases": MemoryLeases(),
             "cleanup_records": MemoryCleanupRecords(table, device_flow, pushed),
-            "signing_keys": MemorySigningKeyStore(),
+            "signing_keys": MemorySigningKeyStore(check_usable, clock),
             "key_ring": KeyRingService(self._key_ring, tenant),
         }
         if tenant == DEFAULT_TENANT:

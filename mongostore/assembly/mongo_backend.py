@@ -41,6 +41,7 @@ from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.key_ring_service import KeyRingService
 from mongostore.protection.paging_tokens import PagingTokens
 from mongostore.protection.protector import SealingProtector
+from mongostore.signing.key_material import check_usable
 from mongostore.stores.messages import MessageKind
 from mongostore.tenancy import Tenant
 
@@ -132,7 +133,7 @@ class MongoBackends:
             ),
             "leases": leases,
             "cleanup_records": MongoCleanupRecords(binding, grants, device_codes),
-            "signing_keys": MongoSigningKeyStore(binding, SigningKeyCodec(tenant, protector), clock),
+            "signing_keys": MongoSigningKeyStore(binding, SigningKeyCodec(tenant, protector), check_usable),
             "key_ring": KeyRingService(
                 self._key_ring, tenant, [MongoSealedRecordStore(holder, leases, tenant) for holder in holders]
             ),

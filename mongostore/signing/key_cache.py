@@ -14,18 +14,24 @@ class KeySet:
     """What one read found.
 
     Attributes:
-        read_at: when.
+        read_at: when, by the node's clock.
+        store_time: when, by the store's.
         generation: the newest one ever stored.
         keys: all that are there.
         credentials: of the readable ones, by id.
-        damage: why the others can't be read.
+        damage: why the others can't be used, those that can't be opened first.
     """
 
     read_at: datetime
+    store_time: datetime
     generation: int
     keys: tuple[KnownKey, ...]
     credentials: Mapping[str, SigningCredentials]
     damage: tuple[PayloadUnreadable | KeyUnavailable, ...] = ()
+
+    def store_time_at(self, now: datetime) -> datetime:
+        """What the store's clock shows when the node's shows `now`."""
+        return self.store_time + (now - self.read_at)
 
 
 class KeyCache:

@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mongostore.errors import PayloadUnreadable
 from mongostore.models import SerializedKey
-from mongostore.signing.options import EC_ALGORITHMS, RSA_ALGORITHMS
+from mongostore.signing.options import EC_ALGORITHMS, RSA_ALGORITHMS, SMALLEST_RSA_KEY
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -32,6 +33,8 @@ _CURVES: Mapping[str, tuple[str, ec.EllipticCurve]] = {
 _PUBLIC_EXPONENT = 65_537
 _VERSION = 1
 _BITS_OF_A_BYTE = 8
+# In base64url, of the largest RSA key that is made.
+_LONGEST_NUMBER = 2_731
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,30 +129,81 @@ def parse(key: SerializedKey) -> SigningCredentials:
     Raises:
         PayloadUnreadable: it is no private JWK of the key that it says to be.
     """
-    if key.version != _VERSION or key.data_protected:
-        raise _unreadable(key, "it was written by another version, or protected by something else")
     try:
-        jwk = json.loads(key.data)
-        if (jwk["kid"], jwk["alg"]) != (key.id, key.algorithm):
-            raise _unreadable(key, "its data are those of another key")
+        return _read(key)
+    except _UnusableError as problem:
+        raise PayloadUnreadable(
+            f"the signing key {key.id[:100]!r} can't be used: {problem}. Restore it from a backup, or delete it",
+            collection="signing_keys",
+        ) from None
+
+
+def check_usable(key: SerializedKey) -> None:
+    """Refuse a key that could not sign; reading an RSA key takes tens of milliseconds.
+
+    Raises:
+        ValueError: it is no private JWK of the algorithm that it names; the message says what is wrong.
+    """
+    try:
+        private_key = _read(key).private_key
+    except _UnusableError as problem:
+        raise ValueError(f"the signing key {key.id[:100]!r} can't be stored: {problem}") from None
+    if private_key.key_size < SMALLEST_RSA_KEY and isinstance(private_key, rsa.RSAPrivateKey):
+        raise ValueError(
+            f"the signing key {key.id[:100]!r} can't be stored: an RSA key has {SMALLEST_RSA_KEY} bits at least "
+            f"(RFC 7518, section 3.3), this one has {private_key.key_size}"
+        )
+
+
+class _UnusableError(Exception):
+    """Why data are no key that can sign; it quotes nothing of them."""
+
+
+def _read(key: SerializedKey) -> SigningCredentials:
+    if key.version != _VERSION:
+        raise _UnusableError(f"its version is {key.version}, and only {_VERSION} is known")
+    if key.data_protected:
+        raise _UnusableError("its data were protected by another system (data_protected): give them in clear")
+    if key.algorithm not in (*RSA_ALGORITHMS, *EC_ALGORITHMS):
+        raise _UnusableError(
+            f"its algorithm {key.algorithm[:40]!r} is none of {', '.join((*RSA_ALGORITHMS, *EC_ALGORITHMS))}"
+        )
+    jwk = _jwk(key)
+    try:
         private_key = _private_key(key.algorithm, jwk)
         certificate = base64.b64decode(jwk["x5c"][0], validate=True) if key.is_x509_certificate else None
         is_certified = (
             certificate is None or x509.load_der_x509_certificate(certificate).public_key() == private_key.public_key()
         )
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, UnsupportedAlgorithm):
         # Not chained: the cause may quote the data.
-        raise _unreadable(key, "its data are no private JWK of its algorithm") from None
+        raise _UnusableError(
+            f"its data are no complete private JWK for {key.algorithm} (RFC 7518, section 6)"
+        ) from None
     if not is_certified:
-        raise _unreadable(key, "its certificate is that of another key")
+        raise _UnusableError("its certificate is that of another key")
     return SigningCredentials(key.id, key.algorithm, private_key, certificate)
 
 
-def _unreadable(key: SerializedKey, problem: str) -> PayloadUnreadable:
-    return PayloadUnreadable(
-        f"the signing key {key.id[:100]!r} can't be used: {problem}. Restore it from a backup, or delete it",
-        collection="signing_keys",
-    )
+def _jwk(key: SerializedKey) -> dict[str, Any]:
+    """The data as a JWK that has a private part and is that of this key."""
+    if "-----BEGIN" in key.data:
+        raise _UnusableError("its data are PEM: give the private key as a JWK (RFC 7517)")
+    try:
+        jwk = json.loads(key.data)
+    except (ValueError, RecursionError):
+        raise _UnusableError("its data are no JSON: give the private key as a JWK (RFC 7517)") from None
+    if not isinstance(jwk, dict) or "kty" not in jwk:
+        raise _UnusableError("its data are JSON and no JWK (RFC 7517)")
+    if jwk["kty"] not in ("RSA", "EC"):
+        raise _UnusableError("its data are no asymmetric key: the JWK's kty must be RSA or EC")
+    if jwk["kty"] != ("RSA" if key.algorithm in RSA_ALGORITHMS else "EC"):
+        raise _UnusableError(f"its data are a key of type {jwk['kty']}, with which {key.algorithm} does not sign")
+    if "d" not in jwk:
+        raise _UnusableError("its data are a public key: the private part (d) is missing")
+    if (jwk.get("kid", key.id), jwk.get("alg", key.algorithm)) != (key.id, key.algorithm):
+        raise _UnusableError("its data are those of another key: kid and alg of the JWK must be its id and algorithm")
+    return jwk
 
 
 def _public_members(public_key: PublicKey) -> dict[str, str]:
@@ -208,4 +262,6 @@ def _base64url(data: bytes) -> str:
 
 
 def _int(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError("longer than any key's numbers")
     return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")

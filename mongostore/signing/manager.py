@@ -24,7 +24,9 @@ from mongostore.signing.policy import (
     current_key,
     decide,
     may_create,
+    present_keys,
     published_keys,
+    retirement,
 )
 from mongostore.stores.signing_keys import SigningKeyRecord, SigningKeyRecords
 
@@ -68,7 +70,8 @@ class SigningManager:
             return None
         now = self._clock.now()
         held = await self._fresh(now)
-        key = current_key(now, held.keys, algorithm, self._options)
+        present = present_keys(held.store_time_at(now), held.keys, self._options)
+        key = current_key(now, present, algorithm, self._options)
         if key is None:
             raise _refusal(held)
         return held.credentials[key.id]
@@ -83,7 +86,7 @@ class SigningManager:
             return []
         now = self._clock.now()
         held = await self._fresh(now)
-        published = published_keys(now, held.keys, self._options)
+        published = published_keys(held.store_time_at(now), held.keys, self._options)
         if not published:
             raise _refusal(held)
         return [held.credentials[key.id].validation_key for key in published]
@@ -117,11 +120,12 @@ class SigningManager:
         seen = held.generation
         while True:
             added = [key for key in held.keys if key.generation > seen and key.algorithm == algorithm and key.readable]
-            key = awaited_key(held.read_at, held.keys, algorithm, self._options) or next(iter(added), None)
+            present = present_keys(held.store_time, held.keys, self._options)
+            key = awaited_key(held.read_at, present, algorithm, self._options) or next(iter(added), None)
             if key is not None:
                 self._keep(held)
                 return held.credentials[key.id].validation_key
-            if not may_create(held.read_at, held.keys, algorithm, self._options):
+            if not may_create(held.store_time, held.keys, algorithm, self._options):
                 raise _refusal(held)
             await self._add(algorithm, after=held.generation, supersedes=True)
             held = await self._read()
@@ -143,11 +147,11 @@ class SigningManager:
         now = self._clock.now()
         snapshot = await self._records.read_unopened()
         seen = [_known(record, now, readable=True) for record in snapshot.records]
-        plan = decide(now, seen, self._options)
+        plan = decide(now, snapshot.read_at or now, seen, self._options)
         if not seen or not (plan.create or plan.delete):
             return 0
         held = await self._refreshed()
-        if decide(held.read_at, held.keys, self._options).blocked:
+        if decide(held.read_at, held.store_time, held.keys, self._options).blocked:
             raise _refusal(held)
         return held.generation - snapshot.generation
 
@@ -162,7 +166,7 @@ class SigningManager:
     async def _fresh(self, now: datetime) -> KeySet:
         """Keys that may be used, none of them due. Any number of callers share one read, and its failure."""
         held = self._cache.get(now)
-        if held is not None and not decide(now, held.keys, self._options).create:
+        if held is not None and not decide(now, held.store_time_at(now), held.keys, self._options).create:
             return held
         return await self._refreshed()
 
@@ -176,7 +180,7 @@ class SigningManager:
         """Read, and make what is due, until nothing is. Only keys that were read back are used."""
         while True:
             held = await self._read()
-            plan = decide(held.read_at, held.keys, self._options)
+            plan = decide(held.read_at, held.store_time, held.keys, self._options)
             if not plan.create:
                 await self._delete(plan.delete)
                 self._keep(held)
@@ -197,9 +201,9 @@ class SigningManager:
 
         keys: list[KnownKey] = []
         credentials: dict[str, SigningCredentials] = {}
-        damage: list[PayloadUnreadable | KeyUnavailable] = []
+        damage = [record.damage for record in snapshot.records if record.damage is not None]
         for record in snapshot.records:
-            found = parsed[record.key] if record.key is not None else record.damage
+            found = parsed[record.key] if record.key is not None else None
             if isinstance(found, SigningCredentials):
                 credentials[record.id] = found
             elif found is not None:
@@ -207,7 +211,7 @@ class SigningManager:
             keys.append(_known(record, now, readable=isinstance(found, SigningCredentials)))
         if damage:
             _log.error("%d of %d signing keys can't be used: %s", len(damage), len(keys), damage[0])
-        return KeySet(now, snapshot.generation, tuple(keys), credentials, tuple(damage))
+        return KeySet(now, snapshot.read_at or now, snapshot.generation, tuple(keys), credentials, tuple(damage))
 
     async def _add(self, algorithm: str, *, after: int, supersedes: bool = False) -> bool:
         key = await asyncio.to_thread(_new_key, algorithm, self._clock.now(), self._options)
@@ -216,10 +220,10 @@ class SigningManager:
             _log.info("signing key %s was made for %s", key.id, algorithm)
         return added
 
-    async def _delete(self, key_ids: Sequence[str]) -> None:
+    async def _delete(self, keys: Sequence[KnownKey]) -> None:
         try:
-            for key_id in key_ids:
-                await self._records.delete_key(key_id)
+            for key in keys:
+                await self._records.retire(key.generation, retirement(key, self._options))
         except MongostoreError as error:
             # They are not published any more, and the next read finds them again.
             _log.warning("retired signing keys were not deleted: %s", error)
@@ -251,10 +255,12 @@ def _known(record: SigningKeyRecord, now: datetime, *, readable: bool) -> KnownK
         record.id,
         record.algorithm,
         record.created or now,
+        stored=record.stored,
         supersedes=record.supersedes,
         # Where the key was not opened: as its algorithm is now to be.
         certified=record.key is None or record.key.is_x509_certificate,
         readable=readable,
+        lost=record.damage is not None,
     )
 
 

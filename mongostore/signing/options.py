@@ -15,8 +15,10 @@ _NOT_NEGATIVE = (
     "initialization_synchronization_delay",
     "initialization_key_cache_duration",
 )
-_SMALLEST_RSA_KEY = 2048  # RFC 7518 §3.3
+SMALLEST_RSA_KEY = 2048  # RFC 7518 §3.3
 _LARGEST_RSA_KEY = 16_384
+# Far more than makes sense, and little enough to be added to any instant of this time.
+_LONGEST = timedelta(days=36_500)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,8 @@ class SigningOptions:
     """How signing keys are made, announced and retired.
 
     A key is published as soon as it is made, signs from `propagation_time` after that until `rotation_interval` after it
-    was made, and is published for another `retention_duration`.
+    was made, and is published for another `retention_duration`. When it is published no more is decided by the database
+    server's time, and one that was made before it was stored is published as if it were made then.
 
     Attributes:
         enabled: False when the server keeps its signing keys elsewhere: no key is read, made or published.
@@ -73,8 +76,8 @@ class SigningOptions:
         self._check_algorithms()
         if isinstance(self.rsa_key_size, bool) or not isinstance(self.rsa_key_size, int):
             raise TypeError(f"rsa_key_size must be an int, not {type(self.rsa_key_size).__name__}")
-        if not _SMALLEST_RSA_KEY <= self.rsa_key_size <= _LARGEST_RSA_KEY:
-            raise ValueError(f"rsa_key_size must be {_SMALLEST_RSA_KEY} to {_LARGEST_RSA_KEY}, not {self.rsa_key_size}")
+        if not SMALLEST_RSA_KEY <= self.rsa_key_size <= _LARGEST_RSA_KEY:
+            raise ValueError(f"rsa_key_size must be {SMALLEST_RSA_KEY} to {_LARGEST_RSA_KEY}, not {self.rsa_key_size}")
 
     def _check_algorithms(self) -> None:
         for name in ("signing_algorithms", "certificate_algorithms"):
@@ -96,6 +99,8 @@ def _check_duration(name: str, value: object, *, zero_allowed: bool) -> None:
         raise TypeError(f"{name} must be a timedelta, not {type(value).__name__}")
     if value < timedelta(0) or (value == timedelta(0) and not zero_allowed):
         raise ValueError(f"{name} must {'not be negative' if zero_allowed else 'be positive'}, but is {value}")
+    if value > _LONGEST:
+        raise ValueError(f"{name} must not exceed {_LONGEST.days} days, but is {value.days} days")
 
 
 def _algorithm_names(option: str, names: Sequence[str]) -> tuple[str, ...]:

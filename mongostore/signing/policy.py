@@ -3,6 +3,10 @@
 A key has its time from its creation: announced, then (from `propagation_time` on) active, then (from `rotation_interval`
 on) only published, then (`retention_duration` later) retired. A key from the future, made by a node whose clock is ahead,
 is announced.
+
+Two clocks are in play. What a node signs with and makes follows its own (`now`). What it withholds and deletes follows the
+store's (`store_time`), the same for all nodes, and counts from when the key was stored, if that was later: a node
+whose clock is wrong neither deletes nor hides what others sign with, and what it signs with itself is published by them.
 """
 
 from collections.abc import Sequence
@@ -23,18 +27,22 @@ class KnownKey:
     Attributes:
         generation: its place in the order in which keys were stored.
         created: the time of reading where a damaged record does not tell: such a key never retires by itself.
+        stored: when it came into the store, by the store's time; None when that is not known.
         supersedes: once it is propagated, keys older than it sign no more.
         certified: it has an X.509 certificate.
         readable: its private part is at hand.
+        lost: it could not even be opened, as if the data keys were lost; else what is not readable is no key for us.
     """
 
     generation: int
     id: str
     algorithm: str
     created: datetime
+    stored: datetime | None = None
     supersedes: bool = False
     certified: bool = False
     readable: bool = True
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +52,48 @@ class SigningPlan:
     Attributes:
         create: the algorithms that need a new key.
         blocked: those that need one, but of whose keys too many can't be read.
-        delete: the ids of retired keys.
+        delete: the retired keys.
     """
 
     create: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
-    delete: tuple[str, ...] = ()
+    delete: tuple[KnownKey, ...] = ()
 
 
-def decide(now: datetime, keys: Sequence[KnownKey], options: SigningOptions) -> SigningPlan:
+def decide(now: datetime, store_time: datetime, keys: Sequence[KnownKey], options: SigningOptions) -> SigningPlan:
     """Say which keys are to be made and deleted.
 
     A key is due when an algorithm has none that signs, or when its youngest one is so old that a successor must be
-    announced. None is made when there are keys and not one can be read: whoever has lost the data keys would go on to
+    announced. None is made when there are keys and not one can be opened: whoever has lost the data keys would go on to
     make keys that nobody else can use.
     """
-    due = [algorithm for algorithm in options.signing_algorithms if _is_due(now, keys, algorithm, options)]
+    present = present_keys(store_time, keys, options)
+    due = [algorithm for algorithm in options.signing_algorithms if _is_due(now, present, algorithm, options)]
+    creatable = [algorithm for algorithm in due if may_create(store_time, keys, algorithm, options)]
     return SigningPlan(
-        create=tuple(algorithm for algorithm in due if may_create(now, keys, algorithm, options)),
-        blocked=tuple(algorithm for algorithm in due if not may_create(now, keys, algorithm, options)),
-        delete=tuple(key.id for key in keys if options.delete_retired_keys and _is_retired(now, key, options)),
+        create=tuple(creatable),
+        blocked=tuple(algorithm for algorithm in due if algorithm not in creatable),
+        delete=tuple(key for key in keys if options.delete_retired_keys and key not in present),
     )
 
 
-def may_create(now: datetime, keys: Sequence[KnownKey], algorithm: str, options: SigningOptions) -> bool:
-    """Whether one more key can help."""
-    present = [key for key in keys if not _is_retired(now, key, options)]
-    if present and not any(key.readable for key in present):
+def may_create(store_time: datetime, keys: Sequence[KnownKey], algorithm: str, options: SigningOptions) -> bool:
+    """Whether one more key can help: records that are lost don't stop an algorithm of which a key is at hand."""
+    present = present_keys(store_time, keys, options)
+    if present and all(key.lost for key in present):
         return False
-    return sum(key.algorithm == algorithm and not key.readable for key in present) < MAX_UNREADABLE_KEYS
+    of_algorithm = [key for key in present if key.algorithm == algorithm]
+    return any(key.readable for key in of_algorithm) or sum(key.lost for key in of_algorithm) < MAX_UNREADABLE_KEYS
+
+
+def present_keys(store_time: datetime, keys: Sequence[KnownKey], options: SigningOptions) -> list[KnownKey]:
+    """The keys that are not retired, readable or not."""
+    return [key for key in keys if store_time - _life_begins(key) < options.retirement_age]
+
+
+def retirement(key: KnownKey, options: SigningOptions) -> datetime:
+    """From when on a retired key is published no more and may be deleted, by the store's time."""
+    return _life_begins(key) + options.retirement_age
 
 
 def current_key(now: datetime, keys: Sequence[KnownKey], algorithm: str, options: SigningOptions) -> KnownKey | None:
@@ -92,20 +113,20 @@ def awaited_key(now: datetime, keys: Sequence[KnownKey], algorithm: str, options
     """The key that was announced to sign as soon as it is propagated; None when the next one was not made yet."""
     current = current_key(now, keys, algorithm, options)
     for key in reversed(_usable(now, keys, algorithm, options)):
-        begin = key.created + options.propagation_time
-        if now < begin and _is_successor(now, key, options):
+        if _age(now, key) < options.propagation_time and _is_successor(now, key, options):
+            begin = key.created + options.propagation_time
             takes_over = key != current and key == current_key(begin, keys, algorithm, options)
             if key.supersedes or takes_over:
                 return key
     return None
 
 
-def published_keys(now: datetime, keys: Sequence[KnownKey], options: SigningOptions) -> list[KnownKey]:
+def published_keys(store_time: datetime, keys: Sequence[KnownKey], options: SigningOptions) -> list[KnownKey]:
     """The keys that tokens are validated with, oldest first.
 
     Algorithms that are not configured any more are among them: tokens that they signed are still about.
     """
-    return sorted((key for key in keys if key.readable and not _is_retired(now, key, options)), key=_order)
+    return sorted((key for key in present_keys(store_time, keys, options) if key.readable), key=_order)
 
 
 def cache_duration(now: datetime, keys: Sequence[KnownKey], options: SigningOptions) -> timedelta:
@@ -113,7 +134,7 @@ def cache_duration(now: datetime, keys: Sequence[KnownKey], options: SigningOpti
     longest = min(options.key_cache_duration, options.propagation_time / 2)
     ages = [_age(now, key) for key in keys if key.readable]
     being_set_up = all(age <= options.initialization_duration for age in ages if age < options.rotation_interval)
-    if (being_set_up and options.initialization_duration) or not all(key.readable for key in keys):
+    if (being_set_up and options.initialization_duration) or any(key.lost for key in keys):
         return min(longest, options.initialization_key_cache_duration)
     return longest
 
@@ -141,8 +162,8 @@ def _is_successor(now: datetime, key: KnownKey, options: SigningOptions) -> bool
     return key.created <= now + options.propagation_time
 
 
-def _is_retired(now: datetime, key: KnownKey, options: SigningOptions) -> bool:
-    return _age(now, key) >= options.retirement_age
+def _life_begins(key: KnownKey) -> datetime:
+    return max(key.created, key.stored or key.created)
 
 
 def _age(now: datetime, key: KnownKey) -> timedelta:

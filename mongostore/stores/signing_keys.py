@@ -26,11 +26,18 @@ class SigningKeyStore(Protocol):
         """
 
     async def store_key(self, key: SerializedKey) -> None:
-        """Add a key.
+        """Add a key, of an older system for example. Its time to be published counts from now, if it is older.
+
+        Args:
+            key: its data are the private JWK of its algorithm, with the key's id as `kid` and its algorithm as `alg`, if
+                they are named. It signs while it is younger than `SigningOptions.rotation_interval`, counted from its
+                `created`. However old it is, it is published, and not deleted, until `rotation_interval` and
+                `retention_duration` after it was stored.
 
         Raises:
             AlreadyExists: a key with this id is there.
-            TypeError, ValueError: it is no key, or one that can't be stored.
+            TypeError, ValueError: it is no key, or one that can't be stored or could not sign (PEM, a public or a
+                symmetric key, another algorithm); the message says what is wrong.
         """
 
     async def delete_key(self, id: str) -> bool:  # noqa: A002 - the reference's name
@@ -46,6 +53,7 @@ class SigningKeyRecord:
         id: the `kid`.
         created: None when the record was damaged.
         supersedes: it takes over from older keys as soon as it is propagated, whatever time is left to them.
+        stored: when it came in, by the store's time; None when the record was damaged, or made by an older version.
         key: None when it can't be read.
         damage: why it can't be read.
     """
@@ -55,6 +63,7 @@ class SigningKeyRecord:
     algorithm: str
     created: datetime | None
     supersedes: bool = False
+    stored: datetime | None = None
     key: SerializedKey | None = None
     damage: PayloadUnreadable | KeyUnavailable | None = None
 
@@ -66,10 +75,12 @@ class SigningKeySnapshot:
     Attributes:
         generation: the newest one ever stored, deleted keys included; 0 before the first.
         records: every key that is there, by ascending generation.
+        read_at: the moment, by the store's own time (the database server's); None where there was no record.
     """
 
     generation: int
     records: tuple[SigningKeyRecord, ...]
+    read_at: datetime | None = None
 
 
 class SigningKeyRecords(SigningKeyStore, Protocol):
@@ -94,6 +105,13 @@ class SigningKeyRecords(SigningKeyStore, Protocol):
 
         Raises:
             StorageUnavailable: it is not known whether it was stored; read to see.
+        """
+
+    async def retire(self, generation: int, at: datetime) -> bool:
+        """Delete a key unless the store's own time stands before `at`: a node whose clock is wrong deletes nothing.
+
+        Returns:
+            True when it was deleted by this call.
         """
 
 

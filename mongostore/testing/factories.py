@@ -1,5 +1,6 @@
 """Models with realistic values for tests: give what matters to the test, the rest is filled in."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -136,16 +137,30 @@ def a_consent(subject_id: str = "alice", client_id: str = "web", **values: Any) 
 
 
 def a_serialized_key(key_id: str = "k1", **values: Any) -> SerializedKey:
-    """A signing key as it is stored, made at the start of 2030; its data are no real key."""
+    """A signing key as it is stored, made at the start of 2030; all have the same numbers, which everybody knows."""
     return SerializedKey(
         **{
             "id": key_id,
             "created": datetime(2030, 1, 1, tzinfo=UTC),
             "algorithm": "ES256",
-            "data": "data",
+            "data": a_private_jwk(key_id),
             **values,
         }
     )
+
+
+def a_private_jwk(key_id: str, **members: Any) -> str:
+    """The data of such a key: the example of RFC 7515, appendix A.3."""
+    jwk = {
+        "kty": "EC",
+        "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+        "kid": key_id,
+        "alg": "ES256",
+    }
+    return json.dumps(jwk | members)
 
 
 def a_device_code(**values: Any) -> DeviceCode:

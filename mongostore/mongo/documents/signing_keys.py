@@ -26,6 +26,11 @@ from mongostore.tenancy import Tenant
 # Far longer than any node can take between reading the keys and adding one.
 TOMBSTONE_LIFETIME = timedelta(days=30)
 
+# What is bound to the payload, in this order (frozen).
+_COLUMNS = ("key_id", "algorithm", "created", "supersedes", "stored")
+# Python refuses to read a number of thousands of digits, which somebody else may have put there.
+_MOST_DIGITS = 18
+
 
 class SigningKeyFields(StoredFields):
     """One signing key; `_id` is `tenant|generation`.
@@ -37,7 +42,8 @@ class SigningKeyFields(StoredFields):
         key_id: the `kid`.
         algorithm, created: as in the payload; they tell of a key that can't be read.
         supersedes: true when it takes over from older keys once it is propagated.
-        payload: the key as JSON with the reference's names; absent once deleted.
+        stored: when it came in, by the server's time; absent in records of older versions.
+        payload: the key as JSON with the reference's names, and the fields above; absent once deleted.
         purge_at: from when on the place of a deleted key need not be kept; absent while the key is there.
     """
 
@@ -49,6 +55,7 @@ class SigningKeyFields(StoredFields):
     algorithm: str
     created: datetime
     supersedes: bool | None = None
+    stored: datetime | None = None
     payload: Sealed | None = None
     purge_at: datetime | None = None
 
@@ -61,17 +68,23 @@ class SigningKeyCodec:
         self.tenant = tenant
         self._protector = protector
 
-    async def document(self, key: SerializedKey, generation: int, *, supersedes: bool) -> dict[str, Any]:
+    async def document(
+        self, key: SerializedKey, generation: int, *, supersedes: bool, stored: datetime
+    ) -> dict[str, Any]:
         """What is stored for a key."""
-        sealed = await self._protector.seal(to_payload(key), self._context(str(generation)))
+        columns = {
+            "key_id": key.id,
+            "algorithm": key.algorithm,
+            "created": key.created,
+            "supersedes": supersedes or None,
+            "stored": stored,
+        }
+        sealed = await self._protector.seal(to_payload(key), self._context(str(generation)), columns)
         return without_nulls(
             {
                 "_id": record_id(self.tenant, str(generation)),
                 "tenant": self.tenant,
-                "key_id": key.id,
-                "algorithm": key.algorithm,
-                "created": key.created,
-                "supersedes": supersedes or None,
+                **columns,
                 "payload": Binary(sealed),
             }
         )
@@ -87,13 +100,15 @@ class SigningKeyCodec:
         return replace(described(document), key=key, damage=damage)
 
     async def _key(self, document: dict[str, Any]) -> SerializedKey:
-        payload = await self._protector.open(document.get("payload", b""), self._context(natural_key(document["_id"])))
+        columns = {name: document.get(name) for name in _COLUMNS}
+        context = self._context(natural_key(document["_id"]))
+        payload = await self._protector.open(document.get("payload", b""), context, columns)
         try:
             key = from_payload(SerializedKey, payload)
         except ValueError:
             # Not chained: the cause may quote the payload.
             raise self._changed(document, "its payload is no signing key") from None
-        # Authentic is the payload alone: a key whose age was changed beside it must not sign for longer.
+        # Of a record of an older version the payload alone is authentic: its age must not be changed beside it.
         if any(document.get(column) != value for column, value in _columns(key).items()):
             raise self._changed(document, "its fields and its payload disagree")
         return key
@@ -112,18 +127,20 @@ class SigningKeyCodec:
 def generation_of(document: dict[str, Any]) -> int:
     """The generation of a record; 0 for one that was not stored by us."""
     generation = natural_key(document["_id"])
-    return int(generation) if generation.isascii() and generation.isdigit() else 0
+    is_ours = generation.isascii() and generation.isdigit() and len(generation) <= _MOST_DIGITS
+    return int(generation) if is_ours else 0
 
 
 def described(document: dict[str, Any]) -> SigningKeyRecord:
     """What lies in clear of a record."""
-    created = document.get("created")
+    created, stored = document.get("created"), document.get("stored")
     return SigningKeyRecord(
         generation_of(document),
         str(document.get("key_id", "")),
         str(document.get("algorithm", "")),
         created if isinstance(created, datetime) else None,
         supersedes=document.get("supersedes") is True,
+        stored=stored if isinstance(stored, datetime) else None,
     )
 
 

@@ -4,17 +4,19 @@ Subclass with a fixture `store`: an open, empty store that was made with `clock=
 """
 
 import asyncio
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from mongostore.errors import AlreadyExists
-from mongostore.models import SerializedKey
+from mongostore.signing.key_material import generate, serialize
 from mongostore.testing.contracts.persisted_grants import IMPOSSIBLE_IDENTIFIERS, NO_TEXTS
-from mongostore.testing.factories import a_grant, a_serialized_key
+from mongostore.testing.factories import a_grant, a_private_jwk, a_serialized_key
 
 STORERS = 20
+RSA_BITS = 2048
 MEBIBYTE = 2**20
 
 
@@ -27,18 +29,74 @@ class SigningKeyStoreContract:
         assert await store.signing_keys.delete_key("unknown") is False
 
     async def test_every_field_comes_back(self, store: Any) -> None:
-        """A key with no field at its default is read as it was stored."""
-        key = SerializedKey(
-            version=7,
-            id="k|$.1",
-            created=store.clock.now() - timedelta(days=3),
-            algorithm="PS512",
-            is_x509_certificate=True,
-            data="dätä\0",
-            data_protected=True,
-        )
+        """A key with every field that may differ from its default is read as it was stored."""
+        validity = (store.clock.now(), store.clock.now() + timedelta(days=1))
+        key = serialize(generate("PS512", "k|$.1", RSA_BITS, validity), store.clock.now() - timedelta(days=3))
+        assert key.is_x509_certificate
         await store.signing_keys.store_key(key)
         assert await store.signing_keys.load_keys() == [key]
+
+    @pytest.mark.parametrize(
+        ("changes", "problem"),
+        [
+            ({"data": ""}, "no JSON"),
+            ({"data": "hunter2"}, "no JSON"),
+            ({"data": "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"}, "PEM"),
+            ({"data": "[" * 100_000}, "no JSON"),
+            ({"data": '["hunter2"]'}, "no JWK"),
+            (
+                {"data": '{"kty":"oct","k":"hunter2","kid":"k","alg":"HS256"}', "algorithm": "HS256"},
+                "'HS256' is none of",
+            ),
+            ({"data": '{"kty":"oct","k":"hunter2","kid":"k","alg":"ES256"}'}, "RSA or EC"),
+            ({"data": '{"kty":"RSA","n":"hunter2","e":"AQAB"}'}, "ES256 does not sign"),
+            ({"data": a_private_jwk("k", d=None)}, "private JWK"),
+            ({"data": a_private_jwk("k").replace('"d"', '"not_d"')}, "public"),
+            ({"data": a_private_jwk("k", d="aHVudGVyMg")}, "private JWK"),
+            ({"data": a_private_jwk("k", d="A" * 1_000_000)}, "private JWK"),
+            ({"data": a_private_jwk("k", crv="P-384")}, "private JWK"),
+            ({"data": a_private_jwk("other")}, "another key"),
+            ({"data": a_private_jwk("k", alg="ES384")}, "another key"),
+            ({"algorithm": "ES384"}, "another key"),
+            ({"algorithm": "none"}, "'none' is none of"),
+            ({"is_x509_certificate": True}, "private JWK"),
+            ({"version": 0}, "version"),
+            ({"data_protected": True}, "data_protected"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+    )
+    async def test_what_could_not_sign_is_refused(self, store: Any, changes: dict[str, Any], problem: str) -> None:
+        """What is no private JWK of its algorithm is a ValueError that says why, and quotes nothing; nothing is written."""
+        with pytest.raises(ValueError, match=problem) as refusal:
+            await store.signing_keys.store_key(a_serialized_key("k", **changes))
+        for secret in ("hunter2", "jpsQnnGQmL", "aHVudGVyMg"):
+            assert secret not in str(refusal.value)
+        assert refusal.value.__cause__ is None
+        assert await store.signing_keys.load_keys() == []
+
+    async def test_a_jwk_that_names_neither_kid_nor_alg_is_taken(self, store: Any) -> None:
+        """Both are optional in a JWK (RFC 7517, sections 4.4 and 4.5)."""
+        jwk = json.loads(a_private_jwk("k"))
+        key = a_serialized_key("k", data=json.dumps({name: jwk[name] for name in jwk.keys() - {"kid", "alg"}}))
+        await store.signing_keys.store_key(key)
+        assert await store.signing_keys.load_keys() == [key]
+
+    async def test_a_small_rsa_key_is_refused(self, store: Any) -> None:
+        """RFC 7518 asks for 2048 bits."""
+        with pytest.raises(ValueError, match="2048 bits"):
+            await store.signing_keys.store_key(serialize(generate("RS256", "k", 1024), store.clock.now()))
+
+    async def test_a_key_is_retired_by_the_store_s_own_time(self, store: Any) -> None:
+        """Only once that time has come; by whom it was asked, and what their clock shows, does not matter."""
+        await store.signing_keys.store_key(a_serialized_key("k"))
+        (record,) = (await store.signing_keys.read()).records
+        assert await store.signing_keys.retire(record.generation, record.stored + timedelta(hours=1)) is False
+        assert await store.signing_keys.retire(record.generation + 1, record.stored) is False
+        assert [key.id for key in await store.signing_keys.load_keys()] == ["k"]
+        assert await store.signing_keys.retire(record.generation, record.stored) is True
+        assert await store.signing_keys.retire(record.generation, record.stored) is False
+        seen = await store.signing_keys.read()
+        assert (seen.generation, seen.records) == (1, ())
 
     async def test_all_keys_are_loaded_in_the_order_of_storing(self, store: Any) -> None:
         """Every key comes, in an order that is the same for everybody."""
@@ -52,19 +110,22 @@ class SigningKeyStoreContract:
         key = a_serialized_key("k")
         await store.signing_keys.store_key(key)
         with pytest.raises(AlreadyExists, match="'k'"):
-            await store.signing_keys.store_key(a_serialized_key("k", data="other"))
+            await store.signing_keys.store_key(a_serialized_key("k", created=store.clock.now()))
         assert await store.signing_keys.load_keys() == [key]
 
     async def test_one_of_many_stores_an_id(self, store: Any) -> None:
         """Of concurrent storers of one id, one succeeds."""
         results = await asyncio.gather(
-            *(store.signing_keys.store_key(a_serialized_key("k", data=str(number))) for number in range(STORERS)),
+            *(
+                store.signing_keys.store_key(a_serialized_key("k", data=a_private_jwk("k", note=number)))
+                for number in range(STORERS)
+            ),
             return_exceptions=True,
         )
         (winner,) = [number for number, result in enumerate(results) if result is None]
         assert sum(isinstance(result, AlreadyExists) for result in results) == STORERS - 1
         (stored,) = await store.signing_keys.load_keys()
-        assert stored.data == str(winner)
+        assert stored.data == a_private_jwk("k", note=winner)
 
     async def test_concurrent_storers_of_different_ids_all_succeed(self, store: Any) -> None:
         """No key is lost to another one."""
@@ -90,18 +151,18 @@ class SigningKeyStoreContract:
     async def test_another_tenant_s_key_of_the_id_stays(self, store: Any) -> None:
         """Two tenants may have keys of one id; each loads and deletes its own."""
         ours, theirs = store.signing_keys, store.for_tenant("acme").signing_keys
-        for keys, data in ((ours, "ours"), (theirs, "theirs")):
-            await keys.store_key(a_serialized_key("k", data=data))
+        for keys, note in ((ours, "ours"), (theirs, "theirs")):
+            await keys.store_key(a_serialized_key("k", data=a_private_jwk("k", note=note)))
         assert await ours.delete_key("k") is True
         assert await ours.load_keys() == []
-        assert [key.data for key in await theirs.load_keys()] == ["theirs"]
+        assert [key.data for key in await theirs.load_keys()] == [a_private_jwk("k", note="theirs")]
 
     async def test_a_deleted_id_can_be_stored_again(self, store: Any) -> None:
         """A key that was deleted by mistake is put back from a backup."""
         for key_id in ("a", "b"):
             await store.signing_keys.store_key(a_serialized_key(key_id))
             await store.signing_keys.delete_key(key_id)
-        key = a_serialized_key("b", data="again")
+        key = a_serialized_key("b", created=store.clock.now())
         await store.signing_keys.store_key(key)
         assert await store.signing_keys.load_keys() == [key]
         with pytest.raises(AlreadyExists):

@@ -311,6 +311,7 @@ async def signing_keys(s: Any) -> None:
     assert await s.signing_keys.load_keys()
     await s.signing_keys.store_key(a_serialized_key("new"))
     await s.signing_keys.delete_key("new")
+    assert not await s.signing_keys.retire(1, s.clock.now() + timedelta(hours=1))
     for number in range(3):
         await s.signing_keys.delete_key(f"key {number}")
     await s.signing.get_signing_credentials()

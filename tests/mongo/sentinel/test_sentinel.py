@@ -35,6 +35,7 @@ from mongostore.testing.factories import (
     a_consent,
     a_device_code,
     a_grant,
+    a_private_jwk,
     a_pushed_request,
     a_reference_token,
     a_refresh_token,
@@ -71,7 +72,7 @@ CLEAR: dict[str, set[str]] = {
         *("due_at", "claim", "purge_at", "superseded"),
     },
     # What a key is published by, and retired.
-    "signing_keys": {"key_id", "algorithm", "created", "supersedes", "purge_at"},
+    "signing_keys": {"key_id", "algorithm", "created", "supersedes", "stored", "purge_at"},
     # What a login page shows.
     "identity_providers": {"type", "scheme", "display_name", "enabled", "revision"},
     # The data keys themselves are wrapped by the master key.
@@ -97,7 +98,7 @@ INSIDE = "inside"
 # Methods that begin so are given nothing to store.
 READING_OR_REMOVING = (
     *("get", "find_", "is_", "load_", "query", "read", "exists", "list", "status", "validate_", "jwks"),
-    *("remove", "delete", "destroy", "acknowledge_", "claim_", "process_", "end", "run"),
+    *("remove", "delete", "retire", "destroy", "acknowledge_", "claim_", "process_", "end", "run"),
 )
 
 
@@ -290,6 +291,7 @@ async def sessions(s: Any, told: Told) -> list[str | bytes]:
 async def signing_keys(s: Any, told: Told) -> list[str | bytes]:
     """Private keys are sealed as a whole: no private number, no JWK, no PEM, no line of one."""
     secrets: list[str | bytes] = []
+    assert await s.signing.rotate_if_due() == 0
     for algorithm in (RSA, EC):
         await s.signing.rotate(algorithm)
         credentials = await s.signing.get_signing_credentials(algorithm)
@@ -305,7 +307,7 @@ async def signing_keys(s: Any, told: Told) -> list[str | bytes]:
             secrets += [jwk[member], octets, str(int.from_bytes(octets))]
     stored = told("signing_keys", a_serialized_key(data=SENTINEL))
     assert await s.signing_keys.add(stored, after=snapshot.generation)
-    await s.signing_keys.store_key(stored.model_copy(update={"id": "k2"}))
+    await s.signing_keys.store_key(a_serialized_key("k2", data=a_private_jwk("k2", note=SENTINEL)))
     assert stored in await s.signing_keys.load_keys()
     return secrets
 
@@ -316,6 +318,7 @@ async def keys_and_tenants(s: Any, _: Told) -> list[str | bytes]:
     acme = s.for_tenant("acme")
     await acme.persisted_grants.store(a_grant(data=SENTINEL))
     await acme.device_flow.store_device_authorization(SENTINEL, SENTINEL, a_device_code())
+    assert await s.key_ring.rotate_if_due() == 0
     await s.key_ring.rotate()
     anew = (await s.key_ring.reencrypt()).total
     assert anew.reencrypted > 10

@@ -193,6 +193,7 @@ def bringing(me: Stores, theirs: Belongings, mark: str) -> dict[str, Call]:
         "signing.rotate_if_due": me.signing.rotate_if_due,
         # The third of this tenant's: the other one has a third, too.
         "signing_keys.add": lambda: me.signing_keys.add(a_serialized_key("kid"), after=2),
+        "signing_keys.retire": lambda: me.signing_keys.retire(1, now),
         "signing_keys.store_key": lambda: me.signing_keys.store_key(a_serialized_key("kid2")),
         "key_ring.rotate": me.key_ring.rotate,
         "key_ring.rotate_if_due": me.key_ring.rotate_if_due,

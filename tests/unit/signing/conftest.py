@@ -1,15 +1,15 @@
 """A manager over keys in memory, and a clock that stands."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from mongostore.errors import KeyUnavailable
 from mongostore.memory.signing_keys import MemorySigningKeyStore
-from mongostore.signing.key_material import generate, serialize
+from mongostore.signing.key_material import check_usable, generate, serialize
 from mongostore.signing.manager import SigningManager
 from mongostore.signing.options import SigningOptions
-from mongostore.stores.signing_keys import SigningKeyRecord, SigningKeySnapshot
 from mongostore.testing import FakeClock
 
 DAY = timedelta(days=1)
@@ -18,8 +18,8 @@ DAY = timedelta(days=1)
 class WatchedKeyStore(MemorySigningKeyStore):
     """Counts what is asked of it, and can lose keys and fail."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, clock):
+        super().__init__(check_usable, clock)
         self.reads = 0
         self.additions = 0
         self.lost = set()
@@ -31,7 +31,7 @@ class WatchedKeyStore(MemorySigningKeyStore):
         if self.failure:
             raise self.failure
         found = await super().read()
-        return SigningKeySnapshot(found.generation, tuple(self._seen(record) for record in found.records))
+        return replace(found, records=tuple(self._seen(record) for record in found.records))
 
     async def add(self, key, *, after, supersedes=False):
         self.additions += 1
@@ -43,7 +43,7 @@ class WatchedKeyStore(MemorySigningKeyStore):
         if record.id not in self.lost and record.algorithm not in self.lost:
             return record
         damage = KeyUnavailable("the data key is not in the ring", key_id="00" * 16)
-        return SigningKeyRecord(record.generation, record.id, record.algorithm, record.created, damage=damage)
+        return replace(record, key=None, damage=damage)
 
 
 @pytest.fixture
@@ -52,16 +52,16 @@ def clock():
 
 
 @pytest.fixture
-def keys():
-    return WatchedKeyStore()
+def keys(clock):
+    return WatchedKeyStore(clock)
 
 
 @pytest.fixture
 def make_manager(keys, clock):
     """A node of its own, with small fast keys unless said otherwise."""
 
-    def make(**options):
-        return SigningManager(keys, SigningOptions(**{"signing_algorithms": ["ES256"], **options}), clock)
+    def make(own_clock=clock, **options):
+        return SigningManager(keys, SigningOptions(**{"signing_algorithms": ["ES256"], **options}), own_clock)
 
     return make
 

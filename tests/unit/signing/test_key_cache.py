@@ -9,7 +9,7 @@ from mongostore.signing.key_cache import KeyCache, KeySet
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TICK = timedelta(milliseconds=1)
-KEYS = KeySet(NOW, 1, (), {})
+KEYS = KeySet(NOW, NOW, 1, (), {})
 
 
 def test_an_empty_cache_gives_nothing():
@@ -38,7 +38,7 @@ def test_the_last_keys_replace_the_ones_before():
     """With their own time."""
     cache = KeyCache()
     cache.put(KEYS, HOUR)
-    later = KeySet(NOW + TICK, 2, (), {})
+    later = KeySet(NOW + TICK, NOW, 2, (), {})
     cache.put(later, TICK)
     assert cache.get(NOW + TICK) is later
     assert cache.get(NOW + TICK * 2) is None

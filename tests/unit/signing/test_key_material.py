@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mongostore.errors import PayloadUnreadable
-from mongostore.signing.key_material import generate, parse, serialize
+from mongostore.signing.key_material import check_usable, generate, parse, serialize
 from mongostore.signing.options import EC_ALGORITHMS, RSA_ALGORITHMS
 
 CREATED = datetime(2030, 1, 1, tzinfo=UTC)
@@ -105,6 +105,10 @@ def changed(key, **members):
     return key.model_copy(update={"data": json.dumps(jwk)})
 
 
+# RFC 7517, section 4.
+OPTIONAL = {"use", "kid", "alg"}
+
+
 def test_what_is_no_such_key_is_refused_and_not_repeated(made):
     """Wrong forms, foreign and inconsistent numbers, other versions: PayloadUnreadable, which names the id alone."""
     rsa, ec = serialize(made["RS256"], CREATED), serialize(made["ES256"], CREATED)
@@ -112,8 +116,8 @@ def test_what_is_no_such_key_is_refused_and_not_repeated(made):
     certified = serialize(generate("RS256", "k", 2048, (CREATED, CREATED + timedelta(days=1))), CREATED)
     bad = [
         *(rsa.model_copy(update={"data": data}) for data in ("", "hunter2", "null", "[]", "{}", '"text"', "\ud800")),
-        *(changed(rsa, **{name: None}) for name in json.loads(rsa.data) if name != "use"),
-        *(changed(ec, **{name: None}) for name in json.loads(ec.data) if name != "use"),
+        *(changed(rsa, **{name: None}) for name in json.loads(rsa.data) if name not in OPTIONAL),
+        *(changed(ec, **{name: None}) for name in json.loads(ec.data) if name not in OPTIONAL),
         *(changed(rsa, **{name: other_rsa[name]}) for name in ("n", "d", "p", "dp", "qi")),
         *(changed(ec, **{name: other_ec[name]}) for name in ("d", "x", "y")),
         changed(ec, d="!"),
@@ -144,3 +148,13 @@ def test_what_is_no_such_key_is_refused_and_not_repeated(made):
 def test_members_that_are_not_known_are_ignored(made):
     """RFC 7517 §4: a newer version may add some."""
     assert parse(changed(serialize(made["ES256"], CREATED), new="member")).key_id == "kid of ES256"
+
+
+def test_a_key_for_the_door_has_bits_enough(made):
+    """What a key may sign with is checked when it is stored, not when it is read: smaller ones are read."""
+    small = serialize(generate("RS256", "k", 1024), CREATED)
+    assert parse(small).private_key.key_size == 1024
+    with pytest.raises(ValueError, match="2048 bits"):
+        check_usable(small)
+    for credentials in made.values():
+        check_usable(serialize(credentials, CREATED))

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from mongostore.errors import ConfigurationError, KeyUnavailable, PayloadUnreadable, StorageUnavailable
+from mongostore.errors import ConfigurationError, KeyUnavailable, StorageUnavailable
 from mongostore.signing.key_material import generate, parse
 from mongostore.signing.policy import MAX_UNREADABLE_KEYS
+from mongostore.testing import FakeClock
 from mongostore.testing.factories import a_serialized_key
 
 DAY = timedelta(days=1)
@@ -151,23 +152,92 @@ async def test_keys_that_are_not_enabled_are_not_touched(make_manager, keys):
     assert (keys.reads, keys.additions) == (0, 0)
 
 
-async def test_retired_keys_may_be_kept(make_manager, keys, store_key):
+async def test_a_retired_key_is_published_no_more_and_deleted(make_manager, keys, clock):
+    """For 14 days after its last signature a key validates; then it is gone, also where nobody signs."""
+    nodes = [make_manager() for _ in range(3)]
+    old = (await nodes[0].get_signing_credentials()).key_id
+    clock.advance(76 * DAY)
+    _, new = [jwk["kid"] for jwk in (await nodes[0].jwks())["keys"]]
+    clock.advance(28 * DAY - TICK)
+    assert await _published(nodes[0]) == [old, new]
+    assert await _published(nodes[1]) == [old, new]
+    clock.advance(TICK)
+    assert await _published(nodes[0]) == [new]
+    assert [key.id for key in await keys.load_keys()] == [old, new]
+    await nodes[2].rotate_if_due()
+    assert [key.id for key in await keys.load_keys()] == [new]
+
+
+async def test_a_lost_key_is_deleted_when_it_is_retired(manager, keys, clock):
+    """Its age lies in clear."""
+    old = (await manager.get_signing_credentials()).key_id
+    keys.lost = {old}
+    clock.advance(104 * DAY)
+    assert (await manager.get_signing_credentials()).key_id != old
+    assert old not in [key.id for key in await keys.load_keys()]
+
+
+async def test_a_node_whose_clock_is_far_ahead_deletes_and_hides_nothing(make_manager, keys, clock):
+    """It makes a key of its own, publishes it beside those that others sign with, and these go on."""
+    here, ahead = make_manager(), make_manager(FakeClock(clock.now() + 120 * DAY))
+    signing = (await here.get_signing_credentials()).key_id
+    announced = (await here.rotate()).key_id
+    own = (await ahead.get_signing_credentials()).key_id
+    assert own not in {signing, announced}
+    assert set(await _published(ahead)) == {signing, announced, own}
+    await ahead.rotate_if_due()
+    assert [key.id for key in await keys.load_keys()] == [signing, announced, own]
+    clock.advance(DAY)
+    assert (await here.get_signing_credentials()).key_id == signing
+    assert set(await _published(here)) == {signing, announced, own}
+
+
+async def test_what_a_node_whose_clock_is_far_behind_signs_with_is_published_by_all(make_manager, keys, clock):
+    """It takes the others' keys for ones of the future, and makes one that is old at once: it stays, and is the only
+    one."""
+    slow = FakeClock(clock.now() - 120 * DAY)
+    here, behind = make_manager(), make_manager(slow)
+    signing = (await here.get_signing_credentials()).key_id
+    own = (await behind.get_signing_credentials()).key_id
+    assert set(await _published(behind)) == {signing, own}
+    clock.advance(DAY)
+    assert set(await _published(here)) == {signing, own}
+    assert (await here.get_signing_credentials()).key_id == signing
+    for _ in range(5):
+        slow.advance(MINUTE)
+        assert (await behind.get_signing_credentials()).key_id == own
+    assert [key.id for key in await keys.load_keys()] == [signing, own]
+
+
+async def test_a_stored_key_of_an_older_system_validates_for_a_whole_life(manager, clock, store_key):
+    """It is past its time, so it does not sign; what it signed may be about, so it is published from now on."""
+    await store_key("old", 1_000 * DAY)
+    new = (await manager.get_signing_credentials()).key_id
+    clock.advance(104 * DAY - TICK)
+    assert (await _published(manager))[:2] == ["old", new]
+    clock.advance(TICK)
+    assert "old" not in await _published(manager)
+
+
+async def test_retired_keys_may_be_kept(make_manager, keys, store_key, clock):
     """They are not published, and not deleted."""
     await store_key("retired", 104 * DAY)
+    clock.advance(104 * DAY)
     manager = make_manager(delete_retired_keys=False)
     (jwk,) = (await manager.jwks())["keys"]
     assert jwk["kid"] != "retired"
     assert len(await keys.load_keys()) == 2
 
 
-async def test_signing_goes_on_where_a_retired_key_can_not_be_deleted(manager, keys, store_key, monkeypatch, caplog):
+async def test_signing_goes_on_where_a_retired_key_can_not_be_deleted(manager, keys, clock, monkeypatch, caplog):
     """It is told, and tried again."""
 
-    async def fail(_):
+    async def fail(*_):
         raise StorageUnavailable("no primary")
 
-    await store_key("retired", 104 * DAY)
-    monkeypatch.setattr(keys, "delete_key", fail)
+    await manager.jwks()
+    clock.advance(104 * DAY)
+    monkeypatch.setattr(keys, "retire", fail)
     with caplog.at_level(logging.WARNING, "mongostore"):
         assert await manager.get_signing_credentials()
     assert "not deleted: no primary" in caplog.text
@@ -226,14 +296,26 @@ async def test_a_lost_key_is_replaced_by_one_that_all_can_read(make_manager, key
     }
 
 
-async def test_several_unusable_keys_raise_and_nothing_of_them_is_told(manager, keys, clock):
-    """Data that are no key are damage, whatever they are."""
+async def test_what_can_not_sign_is_told_once_with_nothing_of_its_data(manager, keys, clock, caplog):
+    """Data that are no key are damage, whatever they are; a key is made beside them."""
     for number, data in enumerate(["", "null", "[]", "{}", '{"d":"hunter2"}']):
-        await keys.store_key(a_serialized_key(f"bad{number}", created=clock.now(), data=data))
-    with pytest.raises(PayloadUnreadable, match="5 of 5") as refusal:
+        await keys.add(a_serialized_key(f"bad{number}", created=clock.now(), data=data), after=number)
+    (jwk,) = (await manager.jwks())["keys"]
+    assert (await manager.get_signing_credentials()).key_id == jwk["kid"]
+    assert "5 of 6 signing keys can't be used" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert keys.additions == 5 + 1
+
+
+async def test_keys_that_are_lost_are_named_before_those_that_are_none(manager, keys, clock):
+    """Who is refused is told of the lost ones: those are why."""
+    await keys.add(a_serialized_key("lost", created=clock.now()), after=0)
+    await keys.add(a_serialized_key("lost too", created=clock.now()), after=1)
+    await keys.add(a_serialized_key("none", created=clock.now(), data="PEM"), after=2)
+    keys.lost = {"lost", "lost too"}
+    with pytest.raises(KeyUnavailable, match="3 of 3"):
         await manager.jwks()
-    assert "hunter2" not in str(refusal.value)
-    assert keys.additions == 0
+    assert keys.additions == 3
 
 
 async def test_one_failure_is_shared_and_not_kept(manager, keys):
@@ -279,3 +361,7 @@ async def test_a_key_is_parsed_once(manager, monkeypatch, clock, store_key):
         await manager.jwks()
         clock.advance(DAY)
     assert parsed == ["k"]
+
+
+async def _published(manager):
+    return [jwk["kid"] for jwk in (await manager.jwks())["keys"]]

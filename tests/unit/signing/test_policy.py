@@ -15,7 +15,9 @@ from mongostore.signing.policy import (
     cache_duration,
     current_key,
     decide,
+    present_keys,
     published_keys,
+    retirement,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -27,6 +29,7 @@ TWO = SigningOptions(signing_algorithms=["RS256", "ES256"])
 DUE = 76 * DAY
 EXPIRED = 90 * DAY
 RETIRED = 104 * DAY
+STATES = [{}, {"readable": False}, {"readable": False, "lost": True}]
 
 
 def a_key(age, key_id="k", generation=1, algorithm="RS256", **values):
@@ -40,6 +43,10 @@ def keys_of(*ages):
 def signs(keys, options=OPTIONS, now=NOW):
     key = current_key(now, keys, "RS256", options)
     return None if key is None else key.id
+
+
+def plan(keys, options=OPTIONS, store_time=NOW):
+    return decide(NOW, store_time, keys, options)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,7 @@ def test_where_a_certificate_is_wanted_keys_without_do_not_sign():
     plain, certified = a_key(30 * DAY), a_key(20 * DAY, "certified", certified=True)
     assert signs([plain, certified], wanted) == "certified"
     assert signs([plain], wanted) is None
-    assert decide(NOW, [plain], wanted).create == ("RS256",)
+    assert plan([plain], wanted).create == ("RS256",)
     assert signs([certified]) == "certified"
 
 
@@ -122,48 +129,48 @@ def test_where_a_certificate_is_wanted_keys_without_do_not_sign():
 )
 def test_when_a_key_is_due(ages, due):
     """When there is none, and 14 days before the youngest expires; one from far in the future does not count."""
-    assert decide(NOW, keys_of(*ages), OPTIONS).create == (("RS256",) if due else ())
+    assert plan(keys_of(*ages)).create == (("RS256",) if due else ())
 
 
 def test_only_missing_algorithms_get_a_key():
     """Each algorithm has a life of its own."""
-    assert decide(NOW, [], TWO).create == ("RS256", "ES256")
-    assert decide(NOW, [a_key(DAY)], TWO).create == ("ES256",)
-    assert decide(NOW, [a_key(DUE), a_key(DAY, algorithm="ES256")], TWO).create == ("RS256",)
+    assert plan([], TWO).create == ("RS256", "ES256")
+    assert plan([a_key(DAY)], TWO).create == ("ES256",)
+    assert plan([a_key(DUE), a_key(DAY, algorithm="ES256")], TWO).create == ("RS256",)
 
 
-@pytest.mark.parametrize(("age", "deleted"), [(RETIRED - TICK, ()), (RETIRED, ("k",)), (-DAY, ())])
+@pytest.mark.parametrize(("age", "deleted"), [(RETIRED - TICK, []), (RETIRED, ["k"]), (-DAY, [])])
 @pytest.mark.parametrize("readable", [True, False])
 def test_retired_keys_are_deleted_readable_or_not(age, deleted, readable):
     """A key is retired by its age alone."""
     keys = [a_key(age, readable=readable), a_key(DAY, "new")]
-    assert decide(NOW, keys, OPTIONS).delete == deleted
-    assert decide(NOW, keys, SigningOptions(delete_retired_keys=False)).delete == ()
+    assert [key.id for key in plan(keys).delete] == deleted
+    assert plan(keys, SigningOptions(delete_retired_keys=False)).delete == ()
 
 
 def test_where_no_key_can_be_read_none_is_made():
     """A node that lost its data keys would make keys for ever that nobody else can use."""
-    lost = [a_key(age, str(age), readable=False) for age in (DAY, 80 * DAY, EXPIRED)]
+    lost = [a_key(age, str(age), readable=False, lost=True) for age in (DAY, 80 * DAY, EXPIRED)]
     for keys in (lost, lost[2:]):
-        assert decide(NOW, keys, OPTIONS) == SigningPlan(blocked=("RS256",))
-    assert decide(NOW, lost, TWO).blocked == ("RS256", "ES256")
+        assert plan(keys) == SigningPlan(blocked=("RS256",))
+    assert plan(lost, TWO).blocked == ("RS256", "ES256")
 
 
 def test_retired_keys_that_can_not_be_read_block_nothing():
     """They serve nobody, whether they are deleted or not."""
-    lost = [a_key(RETIRED, readable=False)] * 5
-    assert decide(NOW, lost, SigningOptions(delete_retired_keys=False)).create == ("RS256",)
+    lost = [a_key(RETIRED, readable=False, lost=True)] * 5
+    assert plan(lost, SigningOptions(delete_retired_keys=False)).create == ("RS256",)
 
 
 def test_unreadable_keys_are_replaced_a_bounded_number_of_times():
     """While others can be read, a lost key is replaced; when its replacements are lost as well, no more are made."""
     keys = [a_key(DAY, "other", algorithm="ES256")]
     for number in range(MAX_UNREADABLE_KEYS):
-        assert decide(NOW, keys, TWO).create == ("RS256",)
-        keys.append(a_key(DAY, str(number), readable=False))
-    assert decide(NOW, keys, TWO) == SigningPlan(blocked=("RS256",))
+        assert plan(keys, TWO).create == ("RS256",)
+        keys.append(a_key(DAY, str(number), readable=False, lost=True))
+    assert plan(keys, TWO) == SigningPlan(blocked=("RS256",))
     keys.append(a_key(DAY, "readable"))
-    assert decide(NOW, keys, TWO) == SigningPlan()
+    assert plan(keys, TWO) == SigningPlan()
 
 
 @pytest.mark.parametrize(
@@ -233,22 +240,68 @@ def test_cache_durations_have_limits():
 
 def test_while_a_key_can_not_be_read_it_is_tried_again_soon():
     """The key ring may be repaired any minute."""
-    assert cache_duration(NOW, [a_key(20 * DAY), a_key(30 * DAY, "lost", readable=False)], OPTIONS) == MINUTE
+    assert cache_duration(NOW, [a_key(20 * DAY), a_key(30 * DAY, "lost", readable=False, lost=True)], OPTIONS) == MINUTE
 
 
 @given(
-    st.lists(st.tuples(st.integers(-30, 120), st.booleans(), st.booleans()), max_size=6),
+    st.lists(
+        st.tuples(st.integers(-150, 150), st.integers(-150, 150), st.booleans(), st.sampled_from(STATES)), max_size=6
+    ),
     st.sampled_from([OPTIONS, SigningOptions(rotation_interval=20 * DAY), SigningOptions(retention_duration=DAY)]),
+    st.integers(-130, 130),
 )
-def test_whatever_the_keys_one_signs_or_is_made_or_is_refused(drawn, options):
-    """There is no state in which nothing signs and nothing is said about it; what signs is published."""
+def test_whatever_the_keys_one_signs_or_is_made_or_is_refused(drawn, options, ahead):
+    """There is no state, and no error of the node's clock, in which nothing signs and nothing is said about it; what
+    signs is published and not deleted; a key that others made since the store's last hundred days is neither hidden
+    nor deleted."""
     keys = [
-        a_key(DAY * days, str(number), number, supersedes=supersedes, readable=readable)
-        for number, (days, supersedes, readable) in enumerate(drawn, 1)
+        a_key(DAY * days, str(number), number, stored=NOW - DAY * since, supersedes=supersedes, **state)
+        for number, (days, since, supersedes, state) in enumerate(drawn, 1)
     ]
-    plan = decide(NOW, keys, options)
-    key = current_key(NOW, keys, "RS256", options)
-    assert key is not None or plan.create or plan.blocked
-    assert key is None or key in published_keys(NOW, keys, options)
-    assert not (plan.create and plan.blocked)
-    assert not plan.blocked or any(not each.readable for each in keys)
+    store_time = NOW - ahead * DAY
+    decided = plan(keys, options, store_time)
+    published = published_keys(store_time, keys, options)
+    key = current_key(NOW, present_keys(store_time, keys, options), "RS256", options)
+    assert key is not None or decided.create or decided.blocked
+    assert key is None or key in published
+    assert not set(published) & set(decided.delete)
+    assert not (decided.create and decided.blocked)
+    assert not decided.blocked or any(each.lost for each in keys)
+    for each in keys:
+        if store_time - max(each.created, each.stored) < options.retirement_age:
+            assert each not in decided.delete
+            assert each in published or not each.readable
+
+
+def test_the_node_s_own_clock_hides_and_deletes_nothing():
+    """However far it is ahead, what is published and deleted follows the store's time; so it does behind."""
+    keys = [a_key(DAY, "signing"), a_key(-60 * DAY, "future"), a_key(103 * DAY, "expired")]
+    for ahead in (-1_000 * DAY, 1_000 * DAY):
+        assert decide(NOW + ahead, NOW, keys, OPTIONS).delete == ()
+    assert len(published_keys(NOW, keys, OPTIONS)) == 3
+
+
+def test_a_key_is_retired_by_when_it_was_stored_if_that_was_later():
+    """One of an older system, or of a node whose clock is behind, gets a whole life; one of the future as well."""
+    assert retirement(a_key(1_000 * DAY, stored=NOW), OPTIONS) == NOW + RETIRED
+    assert retirement(a_key(-DAY, stored=NOW), OPTIONS) == NOW + DAY + RETIRED
+    imported = a_key(1_000 * DAY, stored=NOW - RETIRED + TICK)
+    assert published_keys(NOW, [imported], OPTIONS) == [imported]
+    assert plan([imported]).delete == ()
+    assert plan([imported]).create == ("RS256",)
+    assert [key.id for key in plan([imported], store_time=NOW + TICK).delete] == ["k"]
+
+
+def test_lost_keys_do_not_stop_an_algorithm_of_which_a_key_is_at_hand():
+    """However many records beside it can't be opened: its successor is made when it is due."""
+    lost = [a_key(DAY, str(number), readable=False, lost=True) for number in range(5)]
+    assert plan([*lost, a_key(DUE, "good")]).create == ("RS256",)
+    assert plan([*lost, a_key(EXPIRED, "good")]).create == ("RS256",)
+    assert plan([*lost, a_key(RETIRED, "gone")]).blocked == ("RS256",)
+
+
+def test_what_opens_and_is_no_key_stops_nothing():
+    """It proves that the data keys are there, so that none was lost."""
+    foreign = [a_key(DAY, str(number), readable=False) for number in range(5)]
+    assert plan(foreign).create == ("RS256",)
+    assert plan([*foreign, a_key(DAY, "lost", readable=False, lost=True)]).create == ("RS256",)

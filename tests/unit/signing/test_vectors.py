@@ -24,20 +24,24 @@ def test_key_data(vector):
     assert serialize(credentials, stored.created) == stored
 
 
-@pytest.mark.parametrize("vector", VECTORS["documents"], ids=lambda vector: vector["key"]["Id"])
+@pytest.mark.parametrize(
+    "vector", VECTORS["documents"], ids=lambda vector: f"{vector['key']['Id']}-{'stored' in vector}"
+)
 async def test_documents(vector):
-    """Fields and payload of a document are as documented, and say what the key was."""
+    """Fields and payload of a document are as documented, and say what the key was; also those of before `stored`."""
     with pytest.warns(RuntimeWarning):
         codec = SigningKeyCodec(vector["tenant"], UnsafePlaintextProtector())
     key = SerializedKey.model_validate(vector["key"])
     stored = vector["document"]
-    document = {
-        **stored,
-        "created": datetime.fromisoformat(stored["created"]),
-        "payload": Binary(bytes.fromhex(stored["payload"])),
-    }
-    assert await codec.document(key, vector["generation"], supersedes=vector["supersedes"]) == document
+    instants = {name: datetime.fromisoformat(stored[name]) for name in ("created", "stored") if name in stored}
+    document = {**stored, **instants, "payload": Binary(bytes.fromhex(stored["payload"]))}
+    if "stored" in instants:
+        made = await codec.document(
+            key, vector["generation"], supersedes=vector["supersedes"], stored=instants["stored"]
+        )
+        assert made == document
     record = await codec.record(document)
     assert (record.key, record.damage) == (key, None)
     assert (record.generation, record.supersedes) == (vector["generation"], vector["supersedes"])
     assert (record.id, record.algorithm, record.created) == (key.id, key.algorithm, key.created)
+    assert record.stored == instants.get("stored")
