@@ -1,9 +1,14 @@
 """What every test may ask for: a real MongoDB, and a database of its own in it."""
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from session_guards import SessionGuards, processes_of
 
@@ -13,18 +18,40 @@ from mongostore.testing.servers import Server, server
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="also run the tests marked slow, which take minutes")
+    parser.addoption(
+        "--quiet-machine",
+        choices=("only", "without"),
+        help="run only, or leave out, the tests that need a machine with nothing else to do; scripts/test does one, then "
+        "the other",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SessionGuards(), "session-guards")
+    # How long an example takes says how busy the machine is.
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--all"):
-        return
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.skip(reason="takes long: run it with scripts/test --all"))
+    if not config.getoption("--all"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes long: run it with scripts/test --all"))
+    if choice := config.getoption("--quiet-machine"):
+        chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            chosen[needs_quiet_machine(item) is (choice == "only")].append(item)
+        items[:] = chosen[True]
+        config.hook.pytest_deselected(items=chosen[False])
+
+
+def needs_quiet_machine(item: pytest.Item) -> bool:
+    """Whether a test is marked so; UsageError when it doesn't say why."""
+    marker = item.get_closest_marker("needs_quiet_machine")
+    if marker is not None and not (len(marker.args) == 1 and isinstance(marker.args[0], str)):
+        raise pytest.UsageError(f'{item.nodeid} must say why: @pytest.mark.needs_quiet_machine("the reason")')
+    return marker is not None
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +87,29 @@ def database_name(mongo_connection: MongoClient) -> Iterator[str]:
     for database in mongo_connection.list_database_names():
         if database.startswith(name):
             mongo_connection.drop_database(database)
+
+
+@pytest.fixture
+def steps_of() -> Callable[..., AbstractContextManager[list[int]]]:
+    """Counts the interpreter's steps in a block, into a list of one: what Python code costs on any machine."""
+
+    @contextmanager
+    def counted() -> Iterator[list[int]]:
+        steps = [0]
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            frame.f_trace_opcodes = True
+            steps[0] += event == "opcode"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            yield steps
+        finally:
+            sys.settrace(before)
+
+    return counted
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ async def test_the_users_that_are_made_as_printed_can_do_their_work(
     assert applied.returncode == 0, applied.stderr
     uri = guarded_uri.replace("root", "identity-server")
     async with MongoStore(uri, database="identity", master_key=LocalMasterKey.generate()) as store:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not store._feed.is_listening:
                 await asyncio.sleep(0.01)
         await store.clients.save_client(a_client())

@@ -21,7 +21,7 @@ from mongostore.testing.factories import a_refresh_token, an_authorization_code
 
 WORKER = Path(__file__).with_name("dying_worker.py")
 MASTER_KEY = LocalMasterKey.generate()
-LIMIT = timedelta(seconds=10)
+LIMIT = timedelta(seconds=30)
 GRACE = timedelta(seconds=60)
 FAMILY = "family"
 STEPS = [(method, when) for method in ("insert", "succeed", "make_live") for when in ("before", "during", "after")]

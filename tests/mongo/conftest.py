@@ -20,7 +20,7 @@ from mongostore.protection.protector import Protector, SealingProtector
 from mongostore.schema import apply_schema
 from mongostore.testing import FakeClock
 
-LIMIT = timedelta(seconds=10)
+LIMIT = timedelta(seconds=30)
 MASTER_KEY = LocalMasterKey.generate()
 
 

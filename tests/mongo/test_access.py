@@ -1,7 +1,6 @@
 """A server that asks who one is: wrong passwords, and users who may not write."""
 
 import socket
-import time
 import warnings
 from urllib.parse import quote
 
@@ -73,10 +72,8 @@ async def refused(call, host):
 
 @pytest.mark.parametrize(("user", "password"), [("writer", "wrong 4711"), ("stranger", PASSWORD)])
 async def test_a_wrong_password_is_told_when_opening(guarded, user, password):
-    """Opening says that the user or the password was refused, at once, and repeats neither."""
-    began = time.monotonic()
+    """Opening says that the user or the password was refused, not that it waited in vain, and repeats neither."""
     assert "refused the user or the password" in await refused(store_of(user, guarded, password).open(), guarded)
-    assert time.monotonic() - began < 5
 
 
 async def test_a_user_without_rights_is_told_when_opening(guarded):

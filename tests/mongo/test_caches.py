@@ -1,7 +1,6 @@
 """Caches in front of MongoDB: one query for many, none when warm, and every node hears of every change."""
 
 import asyncio
-import time
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -47,7 +46,7 @@ async def a_node(uri: str, database: str, listener: Commands | None = None, **op
             warnings.simplefilter("ignore")  # These tests need no schema.
             await store.open()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while store._feed is not None and not store._feed.is_listening:
                     await asyncio.sleep(0.01)
             yield store
@@ -55,13 +54,11 @@ async def a_node(uri: str, database: str, listener: Commands | None = None, **op
             await store.close()
 
 
-async def eventually(condition, seconds: float = 10) -> float:
-    """Wait until the condition holds, and give the seconds that it took."""
-    begun = time.perf_counter()
-    async with asyncio.timeout(seconds):
+async def eventually(condition) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.002)
-    return time.perf_counter() - begun
 
 
 async def test_a_thousand_lookups_of_a_cold_client_are_one_query(mongo_uri, database_name):
@@ -105,26 +102,22 @@ async def test_a_warm_lookup_issues_no_command(mongo_uri, database_name):
         assert commands.names != []
 
 
-async def test_a_warm_lookup_costs_microseconds(mongo_uri, database_name):
-    """A warm look-up costs less than a tenth of what a query does: a few microseconds where nothing else runs."""
+async def test_a_warm_lookup_costs_a_tenth_of_a_query(mongo_uri, database_name, steps_of):
+    """In the interpreter's steps: a client is neither built nor copied again."""
     async with (
         a_node(mongo_uri, database_name, telemetry=False) as cached,
         a_node(mongo_uri, database_name, telemetry=False, caching=None) as uncached,
     ):
         await cached.clients.save_client(a_client())
-
-        async def cpu_seconds(store: MongoStore, times: int) -> float:
+        taken = []
+        for store in (cached, uncached):
             await store.clients.find_client_by_id("web")
-            begun = time.process_time()
-            for _ in range(times):
-                await store.clients.find_client_by_id("web")
-            return (time.process_time() - begun) / times
-
-        warm = min([await cpu_seconds(cached, 2_000) for _ in range(5)])
-        query = min([await cpu_seconds(uncached, 100) for _ in range(5)])
-        print(f"\na warm look-up takes {warm * 1e6:.1f} µs, a query {query * 1e6:.0f} µs")
-        assert warm < query / 10
-        assert warm < 50e-6  # The promise is 10 µs; a busy machine may take some times that.
+            with steps_of() as steps:
+                assert await store.clients.find_client_by_id("web") is not None
+            taken += steps
+        warm, query = taken
+        print(f"\na warm look-up takes {warm} steps, a query {query}")
+        assert 0 < warm < query / 10
 
 
 async def test_a_write_through_the_same_store_is_visible_at_once(mongo_uri, database_name):

@@ -25,7 +25,7 @@ from mongostore.testing import EmbeddedMongo, FakeClock
 
 VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "key_ring.json").read_text("utf-8"))
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)
-LIMIT = timedelta(seconds=5)
+LIMIT = timedelta(seconds=30)
 PLACE = Context("default", "grants", "id", "payload")
 ONCE = {"times": 1}
 

@@ -120,7 +120,7 @@ async def test_a_store_works_beside_a_session_of_another_connection(mongo_uri, d
         await store.tenants.create("acme")
         await store.for_tenant("acme").clients.save_client(a_client())
         assert await store.tenants.delete("acme") > 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # What listens for changes has begun inside, and outlives it.
         while not store._feed.is_listening:
             await asyncio.sleep(0.01)

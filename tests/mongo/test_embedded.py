@@ -201,7 +201,7 @@ def test_files_that_nobody_uses_are_closed() -> None:
         for number in range(100):
             connection.app[f"notes_{number}"].create_indexes([IndexModel(name) for name in "abcd"])
         assert len(list(files.iterdir())) > before + 400
-        assert wait_until(lambda: len(list(files.iterdir())) < before + 300, 40)
+        assert wait_until(lambda: len(list(files.iterdir())) < before + 300, 120)
 
 
 OWNER = """
@@ -252,7 +252,7 @@ def test_death_of_the_owner_leaves_nothing(
     assert list_servers(owner.pid)
     owner.send_signal(death)
     owner.wait()
-    assert wait_until(lambda: not folder.exists() and not list_servers(owner.pid), 10)
+    assert wait_until(lambda: not folder.exists() and not list_servers(owner.pid), 60)
 
 
 @needs_embedded_mongo
@@ -267,8 +267,8 @@ def test_fork_of_the_owner_does_not_keep_the_server(
     try:
         if killed:
             owner.kill()
-        owner.wait(timeout=20)
-        assert wait_until(lambda: not folder.exists() and not list_servers(owner.pid), 10)
+        owner.wait(timeout=60)
+        assert wait_until(lambda: not folder.exists() and not list_servers(owner.pid), 60)
         os.kill(child, 0)
     finally:
         os.kill(child, signal.SIGKILL)

@@ -204,7 +204,7 @@ async def test_a_new_data_key_is_told(store, heard):
 
     store.clock.advance(POLICY.rotation_interval - POLICY.propagation)
     await ring.sealing_key()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not heard.events:
             await asyncio.sleep(0.01)
     newest = max((await store.key_ring.status()).keys, key=lambda key: key.generation)

@@ -144,10 +144,9 @@ async def test_policy_of_the_options_rotates_ahead_of_time(new_node, clock, keys
 
     clock.advance(MINUTE)
     await store.persisted_grants.store(a_lasting_grant(clock))
-    for _ in range(500):
-        if keys.count_documents({}) == 2:
-            break
-        await asyncio.sleep(0.01)  # The key is stored beside the write, by a task of the store.
+    async with asyncio.timeout(60):
+        while keys.count_documents({}) != 2:
+            await asyncio.sleep(0.01)  # The key is stored beside the write, by a task of the store.
     status = await store.key_ring.status()
     assert (len(status.keys), status.active_key_id) == (2, first)
 

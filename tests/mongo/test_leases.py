@@ -1,4 +1,4 @@
-"""Leases on a real server, with real (short) durations: time is the server's, so no clock can be put forward."""
+"""Leases on a real server. Time is the server's, so no clock can be put forward: the end of a lease is put back."""
 
 import asyncio
 import signal
@@ -15,9 +15,9 @@ from mongostore.mongo.documents.leases import LeaseFields
 from mongostore.mongo.leases import Leases
 
 LONG = timedelta(minutes=1)
-SHORT = timedelta(milliseconds=250)
-PAST_SHORT = 0.3
-SECONDS_5 = timedelta(seconds=5)
+LIMIT = timedelta(seconds=30)
+# So many that a lease of a minute is renewed ten times a second.
+MANY_RENEWALS = 600
 
 PROCESS = """
 import asyncio, sys
@@ -27,7 +27,7 @@ from mongostore.mongo.connection import Connection
 from mongostore.mongo.leases import Leases
 
 async def main(uri, database, milliseconds):
-    limit = timedelta(seconds=5)
+    limit = timedelta(seconds=30)
     connection = Connection(uri, operation_timeout=limit, server_selection_timeout=limit)
     await connection.open()
     leases = Leases(Binding(connection, database))
@@ -45,7 +45,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.fixture
 async def binding(mongo_uri, database_name):
-    connection = Connection(mongo_uri, operation_timeout=SECONDS_5, server_selection_timeout=SECONDS_5)
+    connection = Connection(mongo_uri, operation_timeout=LIMIT, server_selection_timeout=LIMIT)
     await connection.open()
     yield Binding(connection, database_name)
     await connection.close()
@@ -54,6 +54,26 @@ async def binding(mongo_uri, database_name):
 @pytest.fixture
 def leases(binding):
     return Leases(binding)
+
+
+@pytest.fixture
+def record(binding):
+    """The only lease as it is stored."""
+
+    async def found():
+        return await binding.collection(LeaseFields).find_one()
+
+    return found
+
+
+@pytest.fixture
+def expire(binding):
+    """Lets the time of the only lease be over."""
+
+    async def expired():
+        await binding.collection(LeaseFields).update_one({}, [{"$set": {"expires": "$$NOW"}}])
+
+    return expired
 
 
 @pytest.fixture
@@ -85,10 +105,18 @@ async def test_one_of_many_gets_it(leases):
         await lease.release()
 
 
-async def test_one_of_many_gets_an_expired_one(leases):
+async def test_a_lease_expires_by_itself(leases):
+    """Once its duration is over, without anybody's doing, the next one gets it."""
+    assert await leases.acquire("job", timedelta(milliseconds=1))
+    async with asyncio.timeout(60):
+        while await leases.acquire("job", LONG) is None:
+            await asyncio.sleep(0.01)
+
+
+async def test_one_of_many_gets_an_expired_one(leases, expire):
     """Of 20 concurrent callers on an expired lease, exactly one gets it."""
-    await leases.acquire("job", SHORT)
-    await asyncio.sleep(PAST_SHORT)
+    await leases.acquire("job", LONG)
+    await expire()
     given = await asyncio.gather(*(leases.acquire("job", LONG) for _ in range(20)))
     assert len([each for each in given if each is not None]) == 1
 
@@ -103,19 +131,23 @@ async def test_a_held_lease_is_refused_until_it_is_released(leases):
     assert (await leases.acquire("job", LONG)).owner != first.owner
 
 
-async def test_renewal_keeps_it_beyond_its_duration(leases):
-    """A lease that is renewed in time stays."""
-    lease = await leases.acquire("job", timedelta(milliseconds=600))
-    for _ in range(4):
-        await asyncio.sleep(0.2)
-        assert await lease.renew()
+async def test_renewal_lets_its_duration_begin_anew(leases, binding, record):
+    """A lease that is renewed in time ends when its duration has passed since then, by the server's clock."""
+    lease = await leases.acquire("job", LONG)
+    # In the place of the half of its time.
+    await binding.collection(LeaseFields).update_one(
+        {}, [{"$set": {"expires": {"$add": ["$$NOW", LONG.total_seconds() * 500]}}}]
+    )
+    halfway = (await record())["expires"]
+    assert await lease.renew()
+    assert (await record())["expires"] - halfway >= LONG / 2
     assert await leases.acquire("job", LONG) is None
 
 
-async def test_a_paused_owner_is_refused_after_expiry(leases):
+async def test_a_paused_owner_is_refused_after_expiry(leases, expire):
     """Once expired, neither renew nor holds accepts the old owner, before and after somebody else takes it."""
-    paused = await leases.acquire("job", SHORT)
-    await asyncio.sleep(PAST_SHORT)
+    paused = await leases.acquire("job", LONG)
+    await expire()
     assert not await paused.holds()
     assert not await paused.renew()
     other = await leases.acquire("job", LONG)
@@ -125,18 +157,18 @@ async def test_a_paused_owner_is_refused_after_expiry(leases):
     assert await other.holds()
 
 
-async def test_the_fence_only_grows(leases, binding):
+async def test_the_fence_only_grows(leases, expire, record):
     """Each holder's fence is larger than the last one's, through release and through expiry."""
     fences = []
     for _ in range(3):
         lease = await leases.acquire("job", LONG)
         fences.append(lease.fence)
         await lease.release()
-    fences.append((await leases.acquire("job", SHORT)).fence)
-    await asyncio.sleep(PAST_SHORT)
+    fences.append((await leases.acquire("job", LONG)).fence)
+    await expire()
     fences.append((await leases.acquire("job", LONG)).fence)
     assert fences == [1, 2, 3, 4, 5]
-    assert (await binding.collection(LeaseFields).find_one())["fence"] == 5
+    assert (await record())["fence"] == 5
 
 
 async def test_names_and_tenants_do_not_meet(binding):
@@ -165,10 +197,15 @@ async def test_bad_input_is_refused(leases):
         await leases.acquire("job", timedelta(0))
 
 
-async def test_hold_renews_and_releases(leases):
-    """A block that runs longer than the duration keeps the lease; after it the lease is free."""
-    async with leases.hold("job", timedelta(milliseconds=600)) as lease:
-        await asyncio.sleep(0.9)
+async def test_hold_renews_and_releases(leases, record, monkeypatch):
+    """However long a block runs, the lease is renewed again and again; after it the lease is free."""
+    monkeypatch.setattr("mongostore.mongo.leases._RENEWALS_PER_DURATION", MANY_RENEWALS)
+    async with leases.hold("job", LONG) as lease:
+        ends = {(await record())["expires"]}
+        async with asyncio.timeout(50):
+            while len(ends) < 4:
+                await asyncio.sleep(0.01)
+                ends.add((await record())["expires"])
         assert await lease.holds()
         assert await leases.acquire("job", LONG) is None
     assert await leases.acquire("job", LONG)
@@ -206,22 +243,20 @@ async def test_hold_waits(leases):
     assert sorted(await asyncio.gather(*(work() for _ in range(4)))) == [1, 2, 3, 4]
 
 
-async def test_a_lost_lease_cancels_the_block(leases, binding):
+async def test_a_lost_lease_cancels_the_block(leases, binding, record, monkeypatch):
     """When somebody else has the lease, the next renewal stops the block where it is, and the caller is told."""
+    monkeypatch.setattr("mongostore.mongo.leases._RENEWALS_PER_DURATION", MANY_RENEWALS * 60)
     stopped = False
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
     with pytest.raises(StorageUnavailable, match="'job' was lost"):  # noqa: PT012 - the block is the subject
-        async with leases.hold("job", timedelta(seconds=6)):
+        async with asyncio.timeout(60), leases.hold("job", timedelta(hours=1)):
             await binding.collection(LeaseFields).update_one({}, {"$set": {"owner": "another"}, "$inc": {"fence": 1}})
             try:
-                await asyncio.sleep(10)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 stopped = True
                 raise
     assert stopped
-    assert loop.time() - begun < 4, "the renewal was refused after two seconds, long before the lease's end"
-    assert (await binding.collection(LeaseFields).find_one())["owner"] == "another"
+    assert (await record())["owner"] == "another"
 
 
 async def test_without_renewal_the_block_ends_in_time(leases, monkeypatch):
@@ -231,12 +266,9 @@ async def test_without_renewal_the_block_ends_in_time(leases, monkeypatch):
         raise StorageUnavailable("could not renew")
 
     monkeypatch.setattr("mongostore.mongo.leases.Lease.renew", cut_off)
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
     with pytest.raises(StorageUnavailable, match="was lost"):
-        async with leases.hold("job", SHORT):
-            await asyncio.sleep(10)
-    assert loop.time() - begun < 2
+        async with asyncio.timeout(60), leases.hold("job", timedelta(milliseconds=250)):
+            await asyncio.Event().wait()
 
 
 async def test_a_time_out_of_the_block_is_its_own(leases):
@@ -271,25 +303,25 @@ async def test_one_of_two_processes_gets_it(process):
     assert sorted(child.stdout.readline() for child in children) == ["lost\n", "won\n"]
 
 
-async def test_a_killed_owners_lease_passes_on_after_expiry(process, leases):
+async def test_a_killed_owners_lease_passes_on_after_expiry(process, leases, expire):
     """SIGKILL of the owner: refused until expiry, taken after it."""
-    child = process(timedelta(milliseconds=600))
+    child = process(LONG)
     child.stdin.write("go\n")
     assert child.stdout.readline() == "won\n"
     child.kill()
     child.wait()
     assert await leases.acquire("job", LONG) is None
-    await asyncio.sleep(0.65)
+    await expire()
     assert (await leases.acquire("job", LONG)).fence == 2
 
 
-async def test_a_stopped_process_is_refused_when_it_wakes_up(process, leases):
+async def test_a_stopped_process_is_refused_when_it_wakes_up(process, leases, expire):
     """SIGSTOP of the owner beyond expiry, somebody else takes over, SIGCONT: the first one is refused."""
-    child = process(SHORT)
+    child = process(LONG)
     child.stdin.write("go\n")
     assert child.stdout.readline() == "won\n"
     child.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(PAST_SHORT)
+    await expire()
     assert (await leases.acquire("job", LONG)).fence == 2
     child.send_signal(signal.SIGCONT)
     child.stdin.write("go\n")

@@ -27,7 +27,7 @@ from mongostore.testing.factories import a_grant
 
 pytestmark = pytest.mark.filterwarnings("ignore:the schema of database")
 
-LIMIT = timedelta(seconds=5)
+LIMIT = timedelta(seconds=30)
 ACTIVE = bytes.fromhex("00ff0180aa5500ff0180aa5500ff0180")
 
 
@@ -241,9 +241,8 @@ async def test_batches_are_throttled(store):
     begun = loop.time()
     await store.key_ring.reencrypt(batch_size=1, pause=timedelta(milliseconds=100))
     assert loop.time() - begun >= 0.3
-    begun = loop.time()
-    await store.key_ring.reencrypt(batch_size=1, pause=timedelta(seconds=30))
-    assert loop.time() - begun < 10
+    async with asyncio.timeout(60):
+        await store.key_ring.reencrypt(batch_size=1, pause=timedelta(hours=1))
 
 
 async def test_unreadable_values_are_counted_and_left(store, grants, caplog):
@@ -317,7 +316,7 @@ async def test_run_that_waited_too_long_says_so(store, records, monkeypatch):
 
 async def test_run_ends_where_the_keys_are_destroyed(store, grants):
     """Destroyed in the middle: the run raises, and what it had not reached stays as it was."""
-    await fill(store, 20)
+    await fill(store, 200)
     await store.key_ring.rotate()
     before = {document["_id"]: document["payload"] for document in grants.find()}
     destroyed: list[asyncio.Task[int]] = []
@@ -330,7 +329,7 @@ async def test_run_ends_where_the_keys_are_destroyed(store, grants):
         await store.key_ring.reencrypt(batch_size=1, on_progress=destroy_once, pause=timedelta(milliseconds=20))
     assert await destroyed[0] == 2
     after = {document["_id"]: document["payload"] for document in grants.find()}
-    assert after["default|0019"] == before["default|0019"]
+    assert after["default|0199"] == before["default|0199"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from mongostore.testing.factories import an_authorization_code
 
 WORKER = Path(__file__).with_name("worker.py")
 MASTER_KEY = LocalMasterKey.generate()
-LIMIT = timedelta(seconds=10)
+LIMIT = timedelta(seconds=30)
 PROCESSES = 2
 # Long enough for both to have read the order.
 LEAD_SECONDS = 0.003

@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from mongostore import LocalMasterKey, MongoStore
 from mongostore.schema import apply_schema
 from mongostore.testing.factories import a_client
@@ -13,6 +15,9 @@ WORKER = Path(__file__).parent / "worker_cached_lookups.py"
 TRIES = 200
 
 
+@pytest.mark.needs_quiet_machine(
+    "a second is the promise, of two processes that are given a processor when they need one"
+)
 async def test_a_client_saved_in_one_process_is_served_by_another_within_a_second(
     mongo_uri, database_name, record_property
 ):

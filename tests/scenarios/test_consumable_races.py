@@ -26,7 +26,7 @@ from mongostore.testing.factories import a_backchannel_request, a_pushed_request
 
 PROCESSES = 2
 CONSUMERS_OF_A_PROCESS = 25
-LIMIT = timedelta(seconds=10)
+LIMIT = timedelta(seconds=30)
 
 
 async def _store_device_code(store: Any, number: int) -> str:

@@ -65,7 +65,7 @@ def test_eight_processes_that_start_at_once_make_one_key_for_each_algorithm(mong
     command += [LocalMasterKey.generate().export(), str(PROCESSES), *ALGORITHMS]
     # The package under test, wherever it was imported from.
     environment = {**os.environ, "PYTHONPATH": str(Path(mongostore.__file__).parents[1])}
-    answer = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True, timeout=60).stdout
+    answer = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True, timeout=300).stdout
     signing, published, rotated = zip(*json.loads(answer), strict=True)
     assert len(signing) == PROCESSES
     assert all(sorted(each) == sorted(signing[0]) for each in (*signing, *published))

@@ -5,6 +5,7 @@ Its first line on stdin is the settings; every further one is a round, answered 
 
 import asyncio
 import json
+import os
 import sys
 import time
 from datetime import timedelta
@@ -28,7 +29,14 @@ async def rotate(store: MongoStore, order: dict[str, Any]) -> object:
     return rotation.outcome, rotation.handle
 
 
-WORK = {"consume": consume, "redeem": redeem, "rotate": rotate}
+async def look(store: MongoStore, order: dict[str, Any]) -> object:
+    """When it began and ended, by the monotonic clock, which is that of the whole machine; and in which process."""
+    began = time.monotonic()
+    await store.persisted_grants.get(order["handle"])
+    return os.getpid(), began, time.monotonic()
+
+
+WORK = {"consume": consume, "redeem": redeem, "rotate": rotate, "look": look}
 
 
 def say(line: str) -> None:

@@ -301,7 +301,7 @@ class TokenCleanupContract:
 
         options = TokenCleanupOptions(interval=10 * MILLISECOND)
         task = asyncio.create_task(TokenCleanupService(store, options, on_removed).run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await done.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -86,15 +86,14 @@ class ClientStoreContract:
         assert (await store.clients.find_enabled_client_by_id("web")).client_id == "web"
 
     async def test_a_client_with_huge_collections_comes_back(self, store: Any) -> None:
-        """A thousand redirect URIs, scopes and secrets are still one client, and read within seconds."""
+        """A thousand redirect URIs, scopes and secrets are still one client."""
         client = a_client(
             redirect_uris={f"https://app.example/{number}" for number in range(1_000)},
             allowed_scopes={f"scope{number}" for number in range(1_000)},
             client_secrets={Secret.sha256(f"secret{number}") for number in range(1_000)},
         )
         await store.clients.save_client(client)
-        async with asyncio.timeout(5):
-            found = await store.clients.find_client_by_id("web")
+        found = await store.clients.find_client_by_id("web")
         assert found.model_dump() == client.model_dump()
 
     async def test_an_empty_store_lists_no_client(self, store: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
 
-LIMIT = timedelta(seconds=5)
+LIMIT = timedelta(seconds=30)
 
 
 @pytest.fixture

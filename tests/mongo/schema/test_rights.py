@@ -13,7 +13,7 @@ from mongostore.mongo.connection import Connection
 from mongostore.schema import apply_schema, check_schema, plan_schema
 from mongostore.testing.embedded import find_mongod
 
-LIMIT = timedelta(seconds=5)
+LIMIT = timedelta(seconds=30)
 ROLES = {"nobody": [], "reader": ["read"], "writer": ["readWrite"], "deployer": ["readWrite", "dbAdmin"]}
 
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 from mongostore import TokenCleanupService
 from mongostore.assembly.stores import Stores
@@ -347,17 +348,27 @@ def _rest(me: Stores, theirs: Belongings) -> dict[str, Call]:
 async def processed_by(run: Callable[..., Awaitable[None]]) -> list[ServerSideSession]:
     """What a loop that ends with its cancellation hands out before it pauses."""
     seen: list[ServerSideSession] = []
-    looping = asyncio.ensure_future(run(seen.append, interval=HOUR))
-    done, _ = await asyncio.wait([looping], timeout=0.3)
+    pauses = asyncio.Event()
+
+    def pause(interval: timedelta, _failures: int) -> timedelta:
+        pauses.set()
+        return interval
+
+    with patch("mongostore.sessions.expiry._pause", pause):
+        tasks = looping, pausing = (
+            asyncio.ensure_future(run(seen.append, interval=HOUR)),
+            asyncio.create_task(pauses.wait()),
+        )
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    assert pausing.done(), looping.exception()
     looping.cancel()
     await asyncio.wait([looping])
-    assert not done, looping.exception()
     return seen
 
 
 async def outcome(call: Call) -> Any:
     """What a call gives, an iterator's items in a list; not later than in some seconds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         result = call()
         return [each async for each in result] if hasattr(result, "__aiter__") else await result
 

@@ -1,7 +1,6 @@
 """Answers about origins, which any change of any client of the tenant may turn around."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -73,13 +72,13 @@ async def test_changes_in_more_tenants_than_are_kept():
     assert caches.statistics()["origins"].entries <= 2 * 3
 
 
-async def test_a_change_costs_the_same_however_much_is_kept(caches):
+async def test_a_change_costs_the_same_however_much_is_kept(caches, steps_of):
     """A thousand tenants' origins are not searched for those of one: an import of clients must not stop the others."""
-    for number in range(10_000):
-        await CachedCorsPolicyService(Service(), caches, f"tenant-{number}").is_origin_allowed(ORIGIN)
     taken = []
-    for _ in range(20):
-        begun = time.perf_counter()
-        caches.client_changed("tenant-1", "web")
-        taken.append(time.perf_counter() - begun)
-    assert min(taken) < 100e-6
+    for number in range(1_000):
+        await CachedCorsPolicyService(Service(), caches, f"tenant-{number}").is_origin_allowed(ORIGIN)
+        if number in (1, 999):
+            with steps_of() as steps:
+                caches.client_changed("tenant-1", "web")
+            taken += steps
+    assert 0 < taken[1] <= taken[0]

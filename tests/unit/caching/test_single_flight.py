@@ -20,7 +20,7 @@ class Source:
 
     async def begun(self, loads: int) -> None:
         """Wait until so many loads have begun."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.loads < loads:
                 await asyncio.sleep(0)
 

@@ -106,16 +106,17 @@ async def test_read_in_flight_does_not_hide_a_key_stored_after_it_began(store, n
     """Who asks while an older read is under way waits for a read that began later."""
     old, new = new_node(), new_node()
     await SealingProtector(old).seal(b"x", PLACE)
-    load, release = store.load, asyncio.Event()
+    load, loaded, release = store.load, asyncio.Event(), asyncio.Event()
 
     async def load_slowly(tenant):
         found = await load(tenant)
+        loaded.set()
         await release.wait()
         return found
 
     store.load = load_slowly
     early = asyncio.create_task(old.for_tenant("default").status())
-    await asyncio.sleep(0.01)
+    await loaded.wait()
     store.load = load
     await new.for_tenant("default").rotate()
     sealed = await SealingProtector(new).seal(b"x", PLACE)

@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 INTERVAL = timedelta(minutes=10)
 # Real time: only a failure waits this long.
-PATIENCE_SECONDS = 5
+PATIENCE_SECONDS = 60
 
 
 class Enough(Exception):
