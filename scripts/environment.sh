@@ -1,11 +1,9 @@
 # Sourced by the other scripts: gives them $root and, after `prepare EXTRAS`, a $python with mongostore and its extras.
 #
-# The virtual environment is .venv in the repository. Its stamp files name what pyproject.toml was when it was installed, so
-# that a second run neither installs nor needs a network. PYTHON chooses the interpreter.
+# The virtual environment is .venv in the repository; PYTHON, an interpreter, chooses one of its version beside it: .venv-3.x.
+# Its stamp files name what pyproject.toml was when it was installed, so that a second run neither installs nor needs a network.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-venv=$root/.venv
-python=$venv/bin/python
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -25,6 +23,21 @@ find_python() {
     done
     say "mongostore needs Python 3.11, 3.12 or 3.13, and ${PYTHON:-python3} does not run or is none of them:" \
         "install one, or name it, as in PYTHON=python3.12 $0"
+    return 1
+}
+
+venv=$root/.venv${PYTHON:+-$(version_of "$PYTHON")}
+python=$venv/bin/python
+
+# Prints the interpreter of a version, 3.x, of those on the PATH and those of pyenv; fails where it is not installed.
+find_version() {
+    local candidate
+    for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
+        if [ "$(version_of "$candidate")" = "$1" ]; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
     return 1
 }
 
@@ -49,11 +62,11 @@ is_prepared() {
 
 install() {
     local log=$venv/install.log
-    say "Installing mongostore[$1] into .venv (the first time takes a minute) ..."
+    say "Installing mongostore[$1] into ${venv##*/} (the first time takes a minute) ..."
     rm -f "$venv"/installed-*
     if ! "$python" -m pip install --disable-pip-version-check --no-input --editable "$root[$1]" >"$log" 2>&1; then
         cat "$log" >&2
-        say "The installation failed, see above; the log is in .venv/install.log."
+        say "The installation failed, see above; the log is in ${venv##*/}/install.log."
         return 1
     fi
     printf '%s\n' "$2" >"$venv/installed-$1"
@@ -65,7 +78,6 @@ prepare() {
         if command -v flock >/dev/null; then flock 9; fi
         local have stamp
         have=$(version_of "$python")
-        if [ -n "${PYTHON:-}" ] && [ "$(version_of "$PYTHON")" != "$have" ]; then have=; fi
         # Without pip: somebody interrupted the making of it.
         if [ -z "$have" ] || ! "$python" -c 'import pip' 2>/dev/null; then make_venv; fi
         stamp="$(cksum <"$root/pyproject.toml") $root"
