@@ -30,9 +30,10 @@ class AuthorizationCodes:
             TypeError, ValueError: not a code, or one that can't be stored.
             StorageUnavailable: no majority confirmed it in time.
         """
+        code = self._serializer.checked(code)
         handle = new_handle()
         grant = self._serializer.grant(
-            self._serializer.checked(code),
+            code,
             self._serializer.key(handle),
             client_id=code.client_id,
             subject_id=code.subject.subject_id,

@@ -9,6 +9,7 @@ from mongostore.models import BackChannelAuthenticationRequest, PersistedGrant, 
 from mongostore.models.grants import check_filter_text
 from mongostore.models.identifiers import is_identifier
 from mongostore.models.instants import expiration_of
+from mongostore.models.revalidation import made
 from mongostore.stores.grant_records import GrantRecord, GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
@@ -40,6 +41,7 @@ class BackChannelAuthenticationRequests:
             TypeError, ValueError: not a request, or one that can't be stored.
             StorageUnavailable: no majority confirmed it in time.
         """
+        request = self._serializer.checked(request)
         handle = new_handle()
         grant = self._grant(request, self._serializer.key(handle))
         await self._records.insert(GrantRecord(grant, completed=request.is_complete))
@@ -73,7 +75,12 @@ class BackChannelAuthenticationRequests:
         """
         check_filter_text("subject_id", subject_id)
         found = await self._grants.get_all(
-            PersistedGrantFilter(subject_id=subject_id, client_id=client_id, type=self._serializer.grant_type)
+            made(
+                PersistedGrantFilter,
+                subject_id=subject_id,
+                client_id=client_id,
+                type=self._serializer.grant_type,
+            )
         )
         requests: list[BackChannelAuthenticationRequest] = []
         damaged: list[PayloadUnreadable] = []
@@ -96,7 +103,7 @@ class BackChannelAuthenticationRequests:
             NotFound: this client has no such request, or it has expired or been consumed: it is not brought back.
             TypeError, ValueError: not a request, or one that can't be stored.
         """
-        self._serializer.checked(request)
+        request = self._serializer.checked(request)
         if not is_identifier(internal_id) or not await self._records.update(
             self._grant(request, internal_id), completed=request.is_complete
         ):
@@ -128,14 +135,13 @@ class BackChannelAuthenticationRequests:
         return request
 
     def _grant(self, request: BackChannelAuthenticationRequest, key: str) -> PersistedGrant:
-        checked = self._serializer.checked(request)
         return self._serializer.grant(
-            checked.model_copy(update={"internal_id": key}),
+            request.model_copy(update={"internal_id": key}),
             key,
-            client_id=checked.client_id,
-            subject_id=checked.subject_id,
-            session_id=checked.session_id,
-            description=checked.description,
-            creation_time=checked.creation_time,
-            expiration=expiration_of(checked.creation_time, checked.lifetime),
+            client_id=request.client_id,
+            subject_id=request.subject_id,
+            session_id=request.session_id,
+            description=request.description,
+            creation_time=request.creation_time,
+            expiration=expiration_of(request.creation_time, request.lifetime),
         )

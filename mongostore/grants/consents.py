@@ -22,9 +22,10 @@ class UserConsents:
             TypeError, ValueError: not a consent, or one that can't be stored.
             StorageUnavailable: no majority confirmed it in time.
         """
+        consent = self._serializer.checked(consent)
         await self._grants.store(
             self._serializer.grant(
-                self._serializer.checked(consent),
+                consent,
                 self._key(consent.subject_id, consent.client_id),
                 client_id=consent.client_id,
                 subject_id=consent.subject_id,

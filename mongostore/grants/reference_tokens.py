@@ -6,6 +6,7 @@ from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import PersistedGrantFilter, PersistedGrantType, Token
 from mongostore.models.grants import check_filter_text
 from mongostore.models.instants import expiration_of
+from mongostore.models.revalidation import made
 from mongostore.stores.grant_records import GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
@@ -34,9 +35,10 @@ class ReferenceTokens:
             NotFound: the family was removed meanwhile; nothing was stored.
             StorageUnavailable: no majority confirmed it in time.
         """
+        token = self._serializer.checked(token)
         handle = new_handle()
         grant = self._serializer.grant(
-            self._serializer.checked(token),
+            token,
             self._serializer.key(handle),
             client_id=token.client_id,
             subject_id=token.subject_id,
@@ -68,7 +70,8 @@ class ReferenceTokens:
         check_filter_text("subject_id", subject_id)
         check_filter_text("client_id", client_id)
         return await self._grants.remove_all(
-            PersistedGrantFilter(
+            made(
+                PersistedGrantFilter,
                 subject_id=subject_id,
                 client_id=client_id,
                 session_id=session_id,

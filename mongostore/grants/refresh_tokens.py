@@ -11,6 +11,7 @@ from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import PersistedGrant, PersistedGrantFilter, PersistedGrantType, RefreshToken
 from mongostore.models.grants import check_filter_text
 from mongostore.models.instants import expiration_of
+from mongostore.stores.arguments import check_duration
 from mongostore.stores.grant_records import GrantRecord, GrantRecordStore, later
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
@@ -109,10 +110,8 @@ class RefreshTokens:
         The successor is written before the old token is used up, invisibly, and made visible after: whatever step a crash
         or a revocation falls between, no token is lost, doubled or brought back. See RFC 9700 §4.14.2.
         """
-        if not isinstance(grace, timedelta):
-            raise TypeError(f"grace must be a timedelta, not {type(grace).__name__}")
-        if grace < timedelta(0):
-            raise ValueError(f"grace must not be negative, but is {grace}")
+        check_duration("grace", grace, may_be_zero=True)
+        successor = self._serializer.checked(successor)
         key = self._serializer.key(handle)
         old = self._serializer.of_type(await self._records.find(key, kept=True))
         if old is None:
@@ -169,8 +168,9 @@ class RefreshTokens:
         await self._records.remove_family(_family_of(record))
 
     def _grant(self, token: RefreshToken, key: str) -> PersistedGrant:
+        token = self._serializer.checked(token)
         return self._serializer.grant(
-            self._serializer.checked(token),
+            token,
             key,
             client_id=token.client_id,
             subject_id=token.subject_id,
@@ -192,8 +192,6 @@ def _family_of(record: GrantRecord) -> str:
 
 
 def _check_successor(token: RefreshToken, successor: RefreshToken) -> None:
-    if not isinstance(successor, RefreshToken):
-        raise TypeError(f"the successor must be a RefreshToken, not {type(successor).__name__}")
     for name in ("subject_id", "client_id", "session_id"):
         if getattr(token, name) != getattr(successor, name):
             raise ValueError(f"the successor's {name} differs from that of the token that it replaces")

@@ -19,6 +19,7 @@ from mongostore.models import (
     Token,
 )
 from mongostore.models.grants import check_filter_text
+from mongostore.models.revalidation import made
 from mongostore.stores.grant_records import GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
@@ -94,7 +95,7 @@ class GrantService:
         """
         check_filter_text("subject_id", subject_id)
         return await self._grants.remove_all(
-            PersistedGrantFilter(subject_id=subject_id, client_id=client_id, session_id=session_id)
+            made(PersistedGrantFilter, subject_id=subject_id, client_id=client_id, session_id=session_id)
         )
 
     async def remove_family(self, family: str) -> int:

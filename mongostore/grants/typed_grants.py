@@ -1,5 +1,6 @@
 """What the typed grant stores share: a model becomes a grant under the key of its handle, and comes back from it."""
 
+import contextlib
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -7,6 +8,7 @@ from mongostore.errors import PayloadUnreadable
 from mongostore.grants.handles import grant_key
 from mongostore.models import PersistedGrant
 from mongostore.models.base import Model, from_payload, to_payload
+from mongostore.models.revalidation import made, revalidated
 from mongostore.stores.grant_records import GrantRecord
 
 M = TypeVar("M", bound=Model)
@@ -31,14 +33,12 @@ class GrantSerializer(Generic[M]):
         return grant_key(handle, self.grant_type)
 
     def checked(self, value: M) -> M:
-        """Give `value` back when it is of the model.
+        """Give `value` as it is to be stored.
 
         Raises:
-            TypeError: it is something else.
+            TypeError, ValueError: it is something else, or holds what it can't.
         """
-        if not isinstance(value, self._model):
-            raise TypeError(f"a {self._model.__name__} is needed, not {type(value).__name__}")
-        return value
+        return revalidated(value, self._model)
 
     def grant(
         self,
@@ -56,9 +56,10 @@ class GrantSerializer(Generic[M]):
         """The grant that keeps `value`.
 
         Raises:
-            ValueError: it is larger than a grant may be, or has an id that can't be stored.
+            TypeError, ValueError: it is larger than a grant may be, or has an id that can't be stored.
         """
-        return PersistedGrant(
+        return made(
+            PersistedGrant,
             key=key,
             type=self.grant_type,
             subject_id=subject_id,
@@ -77,15 +78,14 @@ class GrantSerializer(Generic[M]):
         Raises:
             PayloadUnreadable: its data is no such model.
         """
-        try:
+        with contextlib.suppress(ValueError):
             return from_payload(self._model, grant.data)
-        except ValueError:
-            # Not chained: the cause may quote the payload.
-            raise PayloadUnreadable(
-                f"the data of a stored grant of type {self.grant_type} is no {self._model.__name__}; "
-                "it was written by something else. Remove the grant",
-                collection="grants",
-            ) from None
+        # Outside of the handler: that error keeps the payload.
+        raise PayloadUnreadable(
+            f"the data of a stored grant of type {self.grant_type} is no {self._model.__name__}; "
+            "it was written by something else. Remove the grant",
+            collection="grants",
+        )
 
     def of_type(self, record: GrantRecord | None) -> GrantRecord | None:
         """The record if it is of this type: a key that was stored raw may hold anything."""

@@ -30,7 +30,7 @@ class MemoryClientStore:
 
     async def save_client(self, client: Client, *, expected_revision: int | None = None) -> int:
         """See `ClientStore.save_client`."""
-        check_client(client, expected_revision)
+        client = check_client(client, expected_revision)
         return self._clients.save(client.client_id, client, f"the client {client.client_id!r}", expected_revision)
 
     async def get_client_revision(self, client_id: str) -> int | None:

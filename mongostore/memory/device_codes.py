@@ -8,6 +8,7 @@ from mongostore.errors import AlreadyExists, NotFound
 from mongostore.memory.expiring_table import ExpiringTable
 from mongostore.models import DeviceCode
 from mongostore.models.instants import cut_to_milliseconds, expiration_of
+from mongostore.models.revalidation import revalidated
 from mongostore.stores.device_codes import LABEL, check_interval
 from mongostore.stores.handles import check_handle, is_handle
 from mongostore.stores.payloads import payload_of, value_of
@@ -39,6 +40,7 @@ class MemoryDeviceFlowStore:
         """See `DeviceFlowStore.store_device_authorization`."""
         check_handle("device_code", device_code)
         check_handle("user_code", user_code)
+        data = revalidated(data, DeviceCode)
         payload = payload_of(data, DeviceCode)
         purge_at = expiration_of(data.creation_time, data.lifetime)
         rival = self._device_code_of(user_code)
@@ -62,6 +64,7 @@ class MemoryDeviceFlowStore:
 
     async def update_by_user_code(self, user_code: str, data: DeviceCode) -> None:
         """See `DeviceFlowStore.update_by_user_code`."""
+        data = revalidated(data, DeviceCode)
         payload = payload_of(data, DeviceCode)
         device_code = self._device_code_of(user_code) if is_handle("user_code", user_code) else None
         request = self.table.find(device_code) if device_code else None

@@ -56,7 +56,7 @@ class MemoryGrantRecordStore(GrantRecordStore):
 
     async def update(self, grant: PersistedGrant, *, completed: bool = False) -> bool:
         """Change what a live grant says; see `GrantRecordStore.update`."""
-        check_grant(grant)
+        grant = check_grant(grant)
         row = self._table.live(grant.key)
         if row is None or not _is_the_same_kind(row.record.grant, grant):
             return False

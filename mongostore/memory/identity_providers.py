@@ -25,7 +25,7 @@ class MemoryIdentityProviderStore:
 
     async def save_identity_provider(self, provider: IdentityProvider, *, expected_revision: int | None = None) -> int:
         """See `IdentityProviderStore.save_identity_provider`."""
-        check_identity_provider(provider, expected_revision)
+        provider = check_identity_provider(provider, expected_revision)
         what = f"the identity provider {provider.scheme!r}"
         return self._providers.save(provider.scheme, typed_provider(provider), what, expected_revision)
 

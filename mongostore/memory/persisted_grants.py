@@ -19,7 +19,7 @@ class MemoryPersistedGrantStore(PersistedGrantStore):
 
     async def store(self, grant: PersistedGrant) -> None:
         """See `PersistedGrantStore.store`."""
-        check_grant(grant)
+        grant = check_grant(grant)
         self._table.put(GrantRecord(grant))
 
     async def get(self, key: str) -> PersistedGrant | None:
@@ -29,10 +29,10 @@ class MemoryPersistedGrantStore(PersistedGrantStore):
 
     async def get_all(self, filter: PersistedGrantFilter) -> list[PersistedGrant]:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.get_all`."""
-        check_filter(filter)
+        wanted = check_filter(filter)
         now = self._table.clock.now()
         rows = self._table.rows.values()
-        return [row.record.grant for row in rows if row.is_present(now) and filter.matches(row.record.grant)]
+        return [row.record.grant for row in rows if row.is_present(now) and wanted.matches(row.record.grant)]
 
     async def remove(self, key: str) -> bool:
         """See `PersistedGrantStore.remove`."""
@@ -40,13 +40,13 @@ class MemoryPersistedGrantStore(PersistedGrantStore):
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.remove_all`."""
-        check_filter(filter)
-        _, released = removed_types(filter)
-        of_any_type = filter.model_copy(update={"type": None, "types": None})
+        wanted = check_filter(filter)
+        _, released = removed_types(wanted)
+        of_any_type = wanted.model_copy(update={"type": None, "types": None})
         for key, row in self._table.rows.items():
             if row.anchor and row.record.grant.type in released and of_any_type.matches(row.record.grant):
                 self._table.rows[key] = replace(row, anchor=None)
-        keys = [key for key, row in self._table.rows.items() if filter.matches(row.record.grant)]
+        keys = [key for key, row in self._table.rows.items() if wanted.matches(row.record.grant)]
         for key in keys:
             del self._table.rows[key]
         return len(keys)

@@ -7,6 +7,7 @@ from mongostore.errors import AlreadyExists
 from mongostore.memory.expiring_table import ExpiringTable
 from mongostore.models import PushedAuthorizationRequest
 from mongostore.models.identifiers import is_identifier
+from mongostore.models.revalidation import revalidated
 from mongostore.stores.payloads import payload_of, value_of
 from mongostore.stores.pushed_requests import LABEL
 
@@ -25,6 +26,7 @@ class MemoryPushedAuthorizationRequestStore:
 
     async def store(self, par: PushedAuthorizationRequest) -> None:
         """See `PushedAuthorizationRequestStore.store`."""
+        par = revalidated(par, PushedAuthorizationRequest)
         payload = payload_of(par, PushedAuthorizationRequest)
         if not self.table.insert_over_expired(par.reference_value_hash, payload, par.expires_at_utc):
             raise AlreadyExists(

@@ -58,7 +58,7 @@ class MemoryResourceStore:
 
     async def save_identity_resource(self, resource: IdentityResource, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_identity_resource`."""
-        check_resource(resource, IdentityResource, "the identity resource", expected_revision)
+        resource = check_resource(resource, IdentityResource, "the identity resource", expected_revision)
         what = f"the identity resource {resource.name!r}"
         if resource.name in self._api_scopes:
             raise name_in_use(what)
@@ -66,7 +66,7 @@ class MemoryResourceStore:
 
     async def save_api_scope(self, scope: ApiScope, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_api_scope`."""
-        check_resource(scope, ApiScope, "the API scope", expected_revision)
+        scope = check_resource(scope, ApiScope, "the API scope", expected_revision)
         what = f"the API scope {scope.name!r}"
         if scope.name in self._identity_resources:
             raise name_in_use(what)
@@ -74,7 +74,7 @@ class MemoryResourceStore:
 
     async def save_api_resource(self, resource: ApiResource, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_api_resource`."""
-        check_resource(resource, ApiResource, "the API resource", expected_revision)
+        resource = check_resource(resource, ApiResource, "the API resource", expected_revision)
         what = f"the API resource {resource.name!r}"
         return self._api_resources.save(resource.name, resource, what, expected_revision)
 

@@ -67,7 +67,7 @@ class MemoryServerSideSessionStore:
 
     async def create_session(self, session: ServerSideSession) -> None:
         """See `ServerSideSessionStore.create_session`."""
-        check_session(session)
+        session = check_session(session)
         now = self._clock.now()
         found = self._rows.get(session.key)
         if found is not None and found.is_live(now):
@@ -85,7 +85,7 @@ class MemoryServerSideSessionStore:
 
     async def update_session(self, session: ServerSideSession) -> None:
         """See `ServerSideSessionStore.update_session`."""
-        check_session(session)
+        session = check_session(session)
         if self._live(session.key) is None:
             raise NotFound("there is no session with this key, or it has expired; create a new one")
         self._put(session)
@@ -99,9 +99,9 @@ class MemoryServerSideSessionStore:
 
     async def get_sessions(self, filter: SessionFilter) -> list[ServerSideSession]:  # noqa: A002 - the reference's name
         """See `ServerSideSessionStore.get_sessions`."""
-        check_session_filter(filter)
+        wanted = check_session_filter(filter)
         now = self._clock.now()
-        return [row.session for row in self._rows.values() if row.is_live(now) and _matches(filter, row.session)]
+        return [row.session for row in self._rows.values() if row.is_live(now) and _matches(wanted, row.session)]
 
     async def delete_sessions(self, filter: SessionFilter) -> int:  # noqa: A002 - the reference's name
         """See `ServerSideSessionStore.delete_sessions`."""

@@ -37,7 +37,7 @@ class MemorySigningKeyStore:
 
     async def store_key(self, key: SerializedKey) -> None:
         """See `SigningKeyStore.store_key`."""
-        check_signing_key(key)
+        key = check_signing_key(key)
         await asyncio.to_thread(self._check, key)
         if key.id in self._records:
             raise signing_key_exists(key.id)
@@ -59,7 +59,7 @@ class MemorySigningKeyStore:
 
     async def add(self, key: SerializedKey, *, after: int, supersedes: bool = False) -> bool:
         """See `SigningKeyRecords.add`."""
-        check_signing_key(key)
+        key = check_signing_key(key)
         if after != self._generation:
             return False
         self._append(key, supersedes=supersedes)

@@ -4,6 +4,7 @@
 """
 
 import base64
+import contextlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from enum import IntEnum
@@ -23,13 +24,14 @@ from pydantic import (
     StrictStr,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from mongostore.models.identifiers import check_identifier
+from mongostore.models.identifiers import MAX_NAMED, check_identifier
+from mongostore.models.misspelt import with_suggestions
 
-_SURROGATE = "a text in it has a lone surrogate, which UTF-8 can't encode"
-_WRONG_TYPE = "a value in it is not of its property's type"
 _WORDS = {"dpop": "DPoP", "idp": "IdP"}
 
 T = TypeVar("T")
@@ -48,15 +50,33 @@ def _input_names(field: str) -> AliasChoices:
 class Model(BaseModel):
     """A frozen model that reads snake_case and PascalCase names; dump `by_alias=True` to write PascalCase.
 
-    Unknown properties are ignored: during a rolling upgrade, an older node reads what a newer one wrote.
+    An unknown property is refused, since a misspelt one must not vanish; only `from_payload` ignores it. Models inside
+    others are validated again: `model_copy(update=…)` and `model_construct` check nothing.
     """
 
     none_is_absent: ClassVar[bool] = True
     """Whether None stands for no value, as it does unless null is a value of some property: payloads leave it out."""
 
+    if not TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as caught:
+                error = with_suggestions(caught, type(self).model_fields)
+            except RecursionError:
+                error = ValueError(f"a value for {type(self).__name__} is nested too deeply")
+            else:
+                return
+            raise error
+
+        # Validation of what lies inside, or of JSON, does not come here.
+        __init__.__pydantic_base_init__ = True
+
     model_config = ConfigDict(
         frozen=True,
-        extra="ignore",
+        extra="forbid",
+        revalidate_instances="always",
         alias_generator=AliasGenerator(validation_alias=_input_names, serialization_alias=reference_name),
         loc_by_alias=False,
         hide_input_in_errors=True,  # The input may be a handle, a secret or a payload.
@@ -64,9 +84,7 @@ class Model(BaseModel):
 
 
 class ConfigurationModel(Model):
-    """A model that people write: an unknown property is refused, since a misspelt one must not vanish."""
-
-    model_config = ConfigDict(extra="forbid")
+    """A model that people write, and that is saved under a revision; or a part of one."""
 
 
 class PositionalModel(Model):
@@ -113,17 +131,17 @@ def _bytes_to_json(value: str | bytes) -> str | dict[str, str]:
     return {"Base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
-def _readable_json(value: JsonValue) -> JsonValue:
-    try:
+def _readable_json(value: object, validate: ValidatorFunctionWrapHandler) -> JsonValue:
+    with contextlib.suppress(ValueError):
+        validated: JsonValue = validate(value)
         # Two levels: no payload wraps a value into more.
-        from_json(to_json([[value]]), allow_inf_nan=False)
-    except ValueError:
-        # Not chained: that error may carry a text.
-        raise ValueError(
-            "must be JSON that can be read again: finite numbers of at most 4,300 digits, no lone surrogates, "
-            "no more than 198 levels"
-        ) from None
-    return value
+        from_json(to_json([[validated]]), allow_inf_nan=False)
+        return validated
+    # Outside of the handler: that error may carry a text.
+    raise ValueError(
+        "must be JSON that can be read again: finite numbers of at most 4,300 digits, no lone surrogates, "
+        "no more than 198 levels"
+    )
 
 
 def _sorted_texts(values: frozenset[str]) -> list[str]:
@@ -150,14 +168,20 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 PropertyName = Annotated[str, Field(min_length=0)]
 """The name of one value of many: any text that UTF-8 can encode."""
 
-Seconds = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-"""A lifetime in whole seconds, within the reference's 32-bit integer."""
+Number = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+"""A whole number, within the reference's 32-bit integer."""
+
+Seconds = Number
+"""A lifetime in whole seconds."""
 
 TextSet = Annotated[SetOf[str], PlainSerializer(_sorted_texts, return_type=list[str])]
 """A set of texts, made from any collection; written as a sorted list."""
 
-Json = Annotated[JsonValue, AfterValidator(_readable_json)]
+Json = Annotated[JsonValue, WrapValidator(_readable_json)]
 """Any JSON value that is read as it was written."""
+
+Several = Annotated[list[T], Field(max_length=MAX_NAMED, fail_fast=True)]
+"""What is named one by one to be looked for."""
 
 TextOrBytes = Annotated[
     StrictStr | StrictBytes, BeforeValidator(_bytes_from_json), PlainSerializer(_bytes_to_json, when_used="json")
@@ -165,59 +189,46 @@ TextOrBytes = Annotated[
 """Text or bytes, kept as given; in JSON, bytes are `{"Base64": …}`."""
 
 
+def is_empty(value: object) -> bool:
+    """Tell whether a property need not be written (`exclude_if`): the reference's model has none of that name."""
+    return not value
+
+
 def to_payload(model: Model) -> bytes:
-    """Write a model as compact JSON with the reference's names; absent (None) and derived properties are left out.
+    """Write a validated model as compact JSON with the reference's names; absent (None) and derived properties are left out.
 
     Raises:
-        ValueError: it holds what JSON can't, such as a text with a lone surrogate.
+        ValueError: a text in it has a lone surrogate. Values are not repeated.
     """
-    try:
+    with contextlib.suppress(PydanticSerializationError):
         # As errors: pydantic's warnings show the value.
         return model.__pydantic_serializer__.to_json(
             model, by_alias=True, exclude_none=model.none_is_absent, warnings="error"
         )
-    except PydanticSerializationError:
-        # Not chained: that error may carry the text.
-        reason = _WRONG_TYPE if is_encodable(model) else _SURROGATE
-        raise ValueError(f"{type(model).__name__} can't be written as JSON: {reason}") from None
+    # Outside of the handler: that error may carry a text.
+    raise ValueError(f"this {type(model).__name__} can't be written as JSON: {'; '.join(unwritable(model))}")
 
 
-def is_encodable(value: object) -> bool:
-    """Tell whether every text in a value can be stored, however deep it lies."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return False
-        return True
-    if isinstance(value, Mapping):
-        return all(is_encodable(key) and is_encodable(item) for key, item in value.items())
-    if isinstance(value, list | tuple | set | frozenset):
-        return all(map(is_encodable, value))
-    return not isinstance(value, BaseModel) or is_encodable(value.__dict__)
+def unwritable(model: Model) -> list[str]:
+    """Say which properties of a validated model hold what JSON can't."""
+    names = [name for name, value in model.__dict__.items() if not _is_writable(value)]
+    return [f"{name}: a text in it has a lone surrogate, which UTF-8 can't encode" for name in names]
+
+
+def _is_writable(value: object) -> bool:
+    try:
+        to_json(value)
+    except ValueError:
+        return False
+    return True
 
 
 def from_payload(model_type: type[ModelT], payload: str | bytes) -> ModelT:
     """Read what `to_payload` or the reference wrote.
 
+    Unknown properties are ignored: during a rolling upgrade, an older node reads what a newer one wrote.
+
     Raises:
         ValueError: it is no JSON of such a model. The message names properties, never their values.
     """
-    return model_type.model_validate_json(payload)
-
-
-def field_problems(model: Model) -> list[str]:
-    """Say which fields hold what they can't, models inside them too: `model_copy` and `model_construct` check nothing."""
-    try:
-        type(model).model_validate(model.__dict__)
-        # That takes models inside as they are, and texts with surrogates: what is written must be read as well.
-        type(model).model_validate_json(model.__pydantic_serializer__.to_json(model, warnings=False))
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        # Values may be keys of a location (`properties`), so only the field is named.
-        named = [(detail["loc"][0] if detail["loc"] else type(model).__name__, detail["msg"]) for detail in details]
-        return [f"{name}: {message.removeprefix('Value error, ')}" for name, message in named]
-    except PydanticSerializationError:
-        found = [f"{name}: {_SURROGATE}" for name, value in model.__dict__.items() if not is_encodable(value)]
-        return found or [f"{type(model).__name__}: {_WRONG_TYPE}"]
-    return []
+    return model_type.model_validate_json(payload, extra="ignore")

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from mongostore.models.base import field_problems
 from mongostore.models.clients import Client, GrantType
 from mongostore.models.identifiers import identifier_problem
 from mongostore.models.origins import normalize_origin
+from mongostore.models.revalidation import validated
 from mongostore.models.secrets import secret_problems
 
 FORBIDDEN_URI_PREFIXES = (
@@ -35,9 +35,10 @@ def client_problems(client: Client) -> list[str]:
 
     A protocol other than OpenID Connect has rules of its own, so only what concerns storing is checked then.
     """
-    wrong_types = field_problems(client)
-    if wrong_types:
-        return wrong_types
+    checked = validated(Client, client)
+    if isinstance(checked, list):
+        return checked
+    client = checked
     checks: list[Callable[[Client], list[str]]] = [
         _identifier_problems,
         _grant_type_problems,

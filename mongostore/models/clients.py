@@ -140,7 +140,8 @@ class Client(ConfigurationModel):
     def _grant_types_once_each(cls, value: object) -> object:
         # Refused here and not when the client is saved: a set no longer shows what was given twice.
         if isinstance(value, list | tuple):
-            twice = sorted(str(item) for item, count in Counter(map(str, value)).items() if count > 1)
+            texts = [item for item in value if isinstance(item, str)]
+            twice = sorted(str(item) for item, count in Counter(texts).items() if count > 1)
             if twice:
                 raise ValueError(f"allowed_grant_types lists these more than once: {', '.join(twice)}")
         return value

@@ -1,18 +1,19 @@
 """The rules that resources and identity providers must keep to be saved or served: all that are broken at once."""
 
-from mongostore.models.base import field_problems
 from mongostore.models.client_validation import identifier_set_problems, property_problems
 from mongostore.models.identifiers import identifier_problem
 from mongostore.models.identity_providers import IdentityProvider, OidcProvider
 from mongostore.models.resources import ApiResource, IdentityResource, Resource
+from mongostore.models.revalidation import validated
 from mongostore.models.secrets import secret_problems
 
 
 def resource_problems(resource: Resource) -> list[str]:
     """Say everything that keeps an identity resource, API scope or API resource from being valid."""
-    found = field_problems(resource)
-    if found:
-        return found
+    checked = validated(type(resource), resource)
+    if isinstance(checked, list):
+        return checked
+    resource = checked
     found = _name_problems("name", resource.name)
     found += identifier_set_problems("user_claims", resource.user_claims)
     if isinstance(resource, IdentityResource) and not resource.user_claims:
@@ -25,9 +26,10 @@ def resource_problems(resource: Resource) -> list[str]:
 
 def identity_provider_problems(provider: IdentityProvider) -> list[str]:
     """Say everything that keeps an identity provider from being valid. Property values are never repeated."""
-    found = field_problems(provider)
-    if found:
-        return found
+    checked = validated(IdentityProvider, provider)
+    if isinstance(checked, list):
+        return checked
+    provider = checked
     found = [*_name_problems("type", provider.type), *_name_problems("scheme", provider.scheme)]
     if provider.type == "oidc":
         oidc = OidcProvider(scheme=provider.scheme, properties=provider.properties)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from mongostore.models.base import Identifier, Model, Seconds
+from mongostore.models.base import Identifier, Json, Model, PropertyName, Seconds, is_empty
 from mongostore.models.instants import Instant
 from mongostore.models.principal import Principal
 
@@ -20,6 +20,7 @@ class DeviceCode(Model):
     authorized_scopes: list[str] | None = None
     subject: Principal | None = None
     session_id: str | None = None
+    properties: dict[PropertyName, Json] = Field(default_factory=dict, repr=False, exclude_if=is_empty)
 
     @property
     def subject_id(self) -> str | None:

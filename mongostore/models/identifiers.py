@@ -5,6 +5,34 @@ Saving anything else is refused; looking anything else up finds nothing.
 
 MAX_IDENTIFIER_LENGTH = 1_000
 
+MAX_NAMED = 10_000
+"""How many things one call may name."""
+
+
+_SURROGATE = "must be text that UTF-8 can encode (it has a lone surrogate)"
+
+
+def is_encodable(text: str) -> bool:
+    """Tell whether a text can be stored: a lone surrogate can't."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def utf8_length(name: str, text: str) -> int:
+    """How many bytes a text has in UTF-8.
+
+    Raises:
+        ValueError: it has a lone surrogate. It is not repeated, nor chained: Python's error carries the text.
+    """
+    if not is_encodable(text):
+        raise ValueError(f"{name} {_SURROGATE}")
+    return len(text.encode())
+
 
 def identifier_problem(value: object) -> str | None:
     """Say what keeps `value` from being an identifier, or None. It is not repeated: it may be a handle."""
@@ -16,12 +44,7 @@ def identifier_problem(value: object) -> str | None:
         return f"must not be longer than {MAX_IDENTIFIER_LENGTH:,} characters (it has {len(value):,})"
     if "\0" in value:
         return "must not contain a NUL character"
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return "must be text that UTF-8 can encode (it has a lone surrogate)"
-    return None
+    return None if is_encodable(value) else _SURROGATE
 
 
 def is_identifier(value: object) -> bool:

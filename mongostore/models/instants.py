@@ -1,10 +1,12 @@
 """Instants and durations: aware UTC datetimes cut to milliseconds, and the reference's ways of writing both."""
 
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 _TIME_SPAN = re.compile(r"(-)?(?:(\d{1,8})\.)?(\d{1,2}):([0-5]\d):([0-5]\d)(?:\.(\d{1,7}))?", re.ASCII)
 _MICROSECOND = timedelta(microseconds=1)
@@ -42,15 +44,26 @@ def expiration_of(creation_time: datetime, lifetime_seconds: int) -> datetime:
         raise ValueError("lifetime must end within the years 1 to 9999") from error
 
 
+def _from_iso_format(text: str) -> datetime | None:
+    # Python's error repeats the text, so none is raised while that is handled.
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(text)
+    return None
+
+
 def _read_instant(value: object, info: ValidationInfo) -> datetime:
     name = info.field_name or "the instant"
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise ValueError(f"{name} must be written as in ISO 8601, for example 2024-01-31T12:00:00Z") from error
+        value = _from_iso_format(value)
+        if value is None:
+            told = "{name} must be an aware datetime, or a text as in ISO 8601 such as 2024-01-31T12:00:00Z"
+            raise PydanticCustomError("instant_type", told, {"name": name})
     if not isinstance(value, datetime):
-        raise ValueError(f"{name} must be an aware datetime, not {type(value).__name__}")  # noqa: TRY004  (pydantic collects ValueErrors)
+        # Told as a wrong type, which a ValueError would not be.
+        kind = type(value).__name__
+        raise PydanticCustomError(
+            "instant_type", "{name} must be an aware datetime, not {kind}", {"name": name, "kind": kind}
+        )
     try:
         return cut_to_milliseconds(value)
     except ValueError as error:

@@ -5,11 +5,12 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mongostore.models.base import Identifier, Model, PropertyName, TextOrBytes, is_encodable
+from mongostore.models.base import Identifier, Model, PropertyName, Several, TextOrBytes
 from mongostore.models.grants import MAX_DATA_BYTES, check_filter_text
-from mongostore.models.identifiers import MAX_IDENTIFIER_LENGTH, check_identifier
+from mongostore.models.identifiers import MAX_IDENTIFIER_LENGTH, check_identifier, utf8_length
 from mongostore.models.instants import Instant
 from mongostore.models.principal import Principal
+from mongostore.models.revalidation import revalidated
 
 DEFAULT_PAGE_SIZE = 25
 # The grace and the sliding of a session end later still, and no datetime lies beyond the year 9999.
@@ -31,7 +32,12 @@ class ServerSideSession(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_session(self)
+        for name in ("key", "scheme", "subject_id", "session_id"):
+            check_identifier(name, getattr(self, name))
+        _check_display_name(self.display_name)
+        if self.expires is not None and self.expires >= _EXPIRES_BEFORE:
+            raise ValueError("expires must lie before the year 9000: leave it out, or None, for a session without end")
+        _check_ticket(self.ticket)
         return self
 
 
@@ -65,7 +71,7 @@ class SessionFilter(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_session_filter(self)
+        _check_something_is_set(self.subject_id, self.session_id)
         return self
 
 
@@ -110,7 +116,7 @@ class RemoveSessionsContext(Model):
 
     subject_id: str | None = None
     session_id: str | None = None
-    client_ids: list[Identifier] | None = None
+    client_ids: Several[Identifier] | None = None
     remove_server_side_session: bool = True
     send_backchannel_logout_notification: bool = True
     revoke_tokens: bool = True
@@ -118,68 +124,47 @@ class RemoveSessionsContext(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_session_filter(self)
+        _check_something_is_set(self.subject_id, self.session_id)
         return self
 
 
-def check_session(session: ServerSideSession) -> None:
-    """Refuse a session that can't be stored; `model_copy(update=…)` can make one.
+def check_session(session: ServerSideSession) -> ServerSideSession:
+    """Give a session as it is to be stored; `model_copy(update=…)` can make one that can't be.
 
     Raises:
         TypeError: a field holds the wrong type.
-        ValueError: an identifier is impossible, an instant is naive, `expires` lies beyond the year 8999, or name or
-            ticket is too long.
+        ValueError: an identifier is impossible, an instant is naive, `expires` lies too far away, or name or ticket is
+            too long.
     """
-    if not isinstance(session, ServerSideSession):
-        raise TypeError(f"a ServerSideSession is needed, not {type(session).__name__}")
-    check_identifier("key", session.key)
-    check_identifier("scheme", session.scheme)
-    check_identifier("subject_id", session.subject_id)
-    check_identifier("session_id", session.session_id)
-    if session.display_name is not None:
-        _check_display_name(session.display_name)
-    for name in ("created", "renewed", "expires"):
-        value = getattr(session, name)
-        if value is None and name == "expires":
-            continue
-        if not isinstance(value, datetime):
-            raise TypeError(f"{name} must be an aware datetime, not {type(value).__name__}")
-        if value.tzinfo is None:
-            raise ValueError(f"{name} must be an aware datetime: it has no time zone")
-    if session.expires is not None and session.expires >= _EXPIRES_BEFORE:
-        raise ValueError("expires must lie before the year 9000: leave it out, or None, for a session without end")
-    _check_ticket(session.ticket)
+    return revalidated(session, ServerSideSession)
 
 
-def check_session_filter(filter: SessionFilter | RemoveSessionsContext) -> None:  # noqa: A002  (the reference's word)
-    """Refuse a filter that sets nothing, or sets something to nothing: it must never widen what is removed.
+def check_session_filter(filter: SessionFilter) -> SessionFilter:  # noqa: A002  (the reference's word)
+    """Give a filter as it is meant. One that sets nothing, or sets something to nothing, must never widen what is removed.
 
     Raises:
         TypeError: a field is no text.
         ValueError: neither subject_id nor session_id is set, or one is empty.
     """
-    if not isinstance(filter, SessionFilter | RemoveSessionsContext):
-        raise TypeError(f"a SessionFilter is needed, not {type(filter).__name__}")
-    for name, value in (("subject_id", filter.subject_id), ("session_id", filter.session_id)):
+    return revalidated(filter, SessionFilter)
+
+
+def _check_something_is_set(subject_id: str | None, session_id: str | None) -> None:
+    for name, value in (("subject_id", subject_id), ("session_id", session_id)):
         if value is not None:
             check_filter_text(name, value)
-    if filter.subject_id is None and filter.session_id is None:
+    if subject_id is None and session_id is None:
         raise ValueError("no filter values: set subject_id, session_id or both")
 
 
-def _check_display_name(name: object) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"display_name must be a str, not {type(name).__name__}")
-    if not is_encodable(name):
-        raise ValueError("display_name must be text that UTF-8 can encode (it has a lone surrogate)")
+def _check_display_name(name: str | None) -> None:
+    if name is None:
+        return
     if len(name) > MAX_IDENTIFIER_LENGTH:
         raise ValueError(f"display_name must not be longer than {MAX_IDENTIFIER_LENGTH:,} characters")
+    utf8_length("display_name", name)
 
 
-def _check_ticket(ticket: object) -> None:
-    if not isinstance(ticket, str | bytes):
-        raise TypeError(f"ticket must be a str or bytes, not {type(ticket).__name__}")
-    if not is_encodable(ticket):
-        raise ValueError("ticket must be text that UTF-8 can encode (it has a lone surrogate)")
-    if len(ticket.encode() if isinstance(ticket, str) else ticket) > MAX_DATA_BYTES:
+def _check_ticket(ticket: str | bytes) -> None:
+    if (utf8_length("ticket", ticket) if isinstance(ticket, str) else len(ticket)) > MAX_DATA_BYTES:
         raise ValueError(f"ticket must not exceed 1 MiB ({MAX_DATA_BYTES:,} bytes)")

@@ -2,14 +2,14 @@
 
 from pydantic import Field
 
-from mongostore.models.base import Identifier, Model
+from mongostore.models.base import Identifier, Model, Number
 from mongostore.models.instants import Instant
 
 
 class SerializedKey(Model):
     """A signing key; `id` is its `kid`."""
 
-    version: int = 1
+    version: Number = 1
     id: Identifier
     created: Instant
     algorithm: str

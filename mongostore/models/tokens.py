@@ -4,7 +4,18 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from mongostore.models.base import EMPTY, Identifier, Model, PropertyName, ReferenceEnum, Seconds, TextSet
+from mongostore.models.base import (
+    EMPTY,
+    Identifier,
+    Json,
+    Model,
+    Number,
+    PropertyName,
+    ReferenceEnum,
+    Seconds,
+    TextSet,
+    is_empty,
+)
 from mongostore.models.clients import AccessTokenType
 from mongostore.models.instants import Instant
 from mongostore.models.principal import Claim, Principal, SubjectModel, first_claim
@@ -40,7 +51,7 @@ class AuthorizationCode(SubjectModel):
     code_challenge_method: str | None = None
     dpop_key_thumbprint: str | None = None
     description: str | None = None
-    properties: dict[PropertyName, str] = Field(default_factory=dict, repr=False)
+    properties: dict[PropertyName, Json] = Field(default_factory=dict, repr=False)
 
 
 class Token(Model):
@@ -58,7 +69,8 @@ class Token(Model):
     description: str | None = None
     include_jwt_id: bool = False
     claims: list[Claim] = Field(default_factory=list)
-    version: int = 5
+    version: Number = 5
+    properties: dict[PropertyName, Json] = Field(default_factory=dict, repr=False, exclude_if=is_empty)
 
     @property
     def subject_id(self) -> str | None:
@@ -86,13 +98,14 @@ class RefreshToken(SubjectModel):
     lifetime: Seconds
     consumed_time: Instant | None = None
     access_tokens: dict[PropertyName, Token] = Field(default_factory=dict, repr=False)
-    version: int = REFRESH_TOKEN_VERSION
+    version: Number = REFRESH_TOKEN_VERSION
     client_id: Identifier
     session_id: str | None = None
     description: str | None = None
     authorized_scopes: list[str] = Field(default_factory=list)
     authorized_resource_indicators: list[str] | None = None
     proof_type: ProofType | None = None
+    properties: dict[PropertyName, Json] = Field(default_factory=dict, repr=False, exclude_if=is_empty)
 
     @model_validator(mode="before")
     @classmethod
@@ -101,9 +114,12 @@ class RefreshToken(SubjectModel):
             return given
         version = given.get("Version", given.get("version", REFRESH_TOKEN_VERSION))
         old = given.get("AccessToken", given.get("access_token"))
-        if old is None or not isinstance(version, int) or version >= REFRESH_TOKEN_VERSION:
+        if old is not None and (not isinstance(version, int) or version >= REFRESH_TOKEN_VERSION):
             return given
-        token = Token.model_validate(old)
+        given = {name: value for name, value in given.items() if name not in ("AccessToken", "access_token")}
+        if old is None:
+            return given
+        token = Token.model_validate(old, extra="ignore")
         upgraded = {
             "Subject": Principal(token.claims, _OWN_AUTHENTICATION),
             "ClientId": token.client_id,
@@ -125,6 +141,7 @@ class Consent(Model):
     scopes: list[str] | None = None
     creation_time: Instant
     expiration: Instant | None = None
+    properties: dict[PropertyName, Json] = Field(default_factory=dict, repr=False, exclude_if=is_empty)
 
 
 class Grant(Model):

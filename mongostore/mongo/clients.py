@@ -65,7 +65,7 @@ class MongoClientStore:
 
     async def save_client(self, client: Client, *, expected_revision: int | None = None) -> int:
         """See `ClientStore.save_client`."""
-        check_client(client, expected_revision)
+        client = check_client(client, expected_revision)
         fields = client_fields(self._tenant, client)
         return await self._records.save(ClientFields, fields, CLIENTS.what(client.client_id), expected_revision)
 

@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from mongostore.clock import Clock
 from mongostore.errors import AlreadyExists, ConfigurationError, NotFound
 from mongostore.models import DeviceCode
+from mongostore.models.revalidation import revalidated
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.device_codes import DeviceCodeCodec, DeviceCodeFields
 from mongostore.mongo.expiring import BY_ID, insert_over_expired, is_present, present, take
@@ -67,6 +68,7 @@ class MongoDeviceFlowStore:
         The payload is sealed to the record, so its `_id` is asked for first. It never changes: what was read decides
         nothing, and the conditional write everything.
         """
+        data = revalidated(data, DeviceCode)
         payload = payload_of(data, DeviceCode)
         query = await self._codec.user_code(user_code)
         if query is not None:

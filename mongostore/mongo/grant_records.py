@@ -107,7 +107,7 @@ class MongoGrantRecordStore(GrantRecordStore):
         Its payload is bound to its family, so that is asked for first. It never changes: what was read decides nothing, and
         the conditional write everything.
         """
-        check_grant(grant)
+        grant = check_grant(grant)
         stored_id = self._codec.id(grant.key)
         with self._binding.call("update a grant") as own:
             found = await self._grants.find_one({"_id": stored_id}, {"family": 1}, session=own)

@@ -50,7 +50,7 @@ class MongoIdentityProviderStore:
 
     async def save_identity_provider(self, provider: IdentityProvider, *, expected_revision: int | None = None) -> int:
         """See `IdentityProviderStore.save_identity_provider`."""
-        check_identity_provider(provider, expected_revision)
+        provider = check_identity_provider(provider, expected_revision)
         fields = await self._codec.fields(provider)
         return await self._records.save(IdentityProviderFields, fields, what(provider.scheme), expected_revision)
 

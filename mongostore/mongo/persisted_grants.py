@@ -37,7 +37,7 @@ class MongoPersistedGrantStore(PersistedGrantStore):
 
     async def store(self, grant: PersistedGrant) -> None:
         """See `PersistedGrantStore.store`."""
-        check_grant(grant)
+        grant = check_grant(grant)
         document = await self._codec.document(grant)
         with self._binding.call("store a grant") as own:
             # Whoever read the grant or makes every field says something of its consumption; a grant of which nobody has
@@ -67,8 +67,8 @@ class MongoPersistedGrantStore(PersistedGrantStore):
 
     async def get_all(self, filter: PersistedGrantFilter) -> list[PersistedGrant]:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.get_all`."""
-        check_filter(filter)
-        query = self._codec.query(filter)
+        wanted = check_filter(filter)
+        query = self._codec.query(wanted)
         if query is None:
             return []
         # Presence is decided here, not in the query: a condition on purge_at would offer the planner the wrong index.
@@ -99,11 +99,11 @@ class MongoPersistedGrantStore(PersistedGrantStore):
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.remove_all`."""
-        check_filter(filter)
-        query = self._codec.query(filter)
+        wanted = check_filter(filter)
+        query = self._codec.query(wanted)
         if query is None:
             return 0
-        closed, released = removed_types(filter)
+        closed, released = removed_types(wanted)
         return await remove_grants(self._binding, self._grants, query, closed=closed, released=released)
 
     async def consume(self, key: str) -> PersistedGrant | None:

@@ -71,7 +71,7 @@ class MongoResourceStore:
 
     async def save_identity_resource(self, resource: IdentityResource, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_identity_resource`."""
-        check_resource(resource, IdentityResource, "the identity resource", expected_revision)
+        resource = check_resource(resource, IdentityResource, "the identity resource", expected_revision)
         fields = IDENTITY_RESOURCES.fields(self._tenant, resource)
         return await self._save_scope(
             fields, IDENTITY_RESOURCE, IDENTITY_RESOURCES.what(resource.name), expected_revision
@@ -79,13 +79,13 @@ class MongoResourceStore:
 
     async def save_api_scope(self, scope: ApiScope, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_api_scope`."""
-        check_resource(scope, ApiScope, "the API scope", expected_revision)
+        scope = check_resource(scope, ApiScope, "the API scope", expected_revision)
         fields = API_SCOPES.fields(self._tenant, scope)
         return await self._save_scope(fields, API_SCOPE, API_SCOPES.what(scope.name), expected_revision)
 
     async def save_api_resource(self, resource: ApiResource, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_api_resource`."""
-        check_resource(resource, ApiResource, "the API resource", expected_revision)
+        resource = check_resource(resource, ApiResource, "the API resource", expected_revision)
         fields = API_RESOURCES.fields(self._tenant, resource)
         what = API_RESOURCES.what(resource.name)
         return await self._records.save(ApiResourceFields, fields, what, expected_revision)

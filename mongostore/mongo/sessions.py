@@ -44,7 +44,7 @@ class MongoServerSideSessionStore:
 
     async def create_session(self, session: ServerSideSession) -> None:
         """See `ServerSideSessionStore.create_session`."""
-        check_session(session)
+        session = check_session(session)
         document = await self._codec.document(session)
         with self._binding.call("add a session") as own:
             while True:
@@ -68,7 +68,7 @@ class MongoServerSideSessionStore:
 
     async def update_session(self, session: ServerSideSession) -> None:
         """See `ServerSideSessionStore.update_session`."""
-        check_session(session)
+        session = check_session(session)
         columns = self._codec.columns(session)
         payload = {"payload": await self._codec.sealed_payload(session)}
         change: dict[str, Any] = {"$set": without_nulls(columns) | payload}
@@ -93,8 +93,8 @@ class MongoServerSideSessionStore:
 
     async def get_sessions(self, filter: SessionFilter) -> list[ServerSideSession]:  # noqa: A002 - the reference's name
         """See `ServerSideSessionStore.get_sessions`."""
-        check_session_filter(filter)
-        query = self._query(filter)
+        wanted = check_session_filter(filter)
+        query = self._query(wanted)
         if query is None:
             return []
         with self._binding.call("list sessions") as own:
@@ -103,8 +103,8 @@ class MongoServerSideSessionStore:
 
     async def delete_sessions(self, filter: SessionFilter) -> int:  # noqa: A002 - the reference's name
         """See `ServerSideSessionStore.delete_sessions`."""
-        check_session_filter(filter)
-        query = self._query(filter)
+        wanted = check_session_filter(filter)
+        query = self._query(wanted)
         if query is None:
             return 0
         with self._binding.call("delete sessions") as own:
@@ -124,8 +124,8 @@ class MongoServerSideSessionStore:
 
     async def slide_sessions(self, filter: SessionFilter) -> int:  # noqa: A002 - the reference's name
         """See `ServerSideSessionStore.slide_sessions`."""
-        check_session_filter(filter)
-        query = self._query(filter)
+        wanted = check_session_filter(filter)
+        query = self._query(wanted)
         if query is None:
             return 0
         with self._binding.call("slide sessions") as own:

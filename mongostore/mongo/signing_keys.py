@@ -63,7 +63,7 @@ class MongoSigningKeyStore:
 
     async def store_key(self, key: SerializedKey) -> None:
         """See `SigningKeyStore.store_key`. Every round that is lost is one that another caller has won."""
-        check_signing_key(key)
+        key = check_signing_key(key)
         # Reading an RSA key takes tens of milliseconds.
         await asyncio.to_thread(self._check, key)
         while True:
@@ -107,7 +107,7 @@ class MongoSigningKeyStore:
 
     async def add(self, key: SerializedKey, *, after: int, supersedes: bool = False) -> bool:
         """See `SigningKeyRecords.add`."""
-        check_signing_key(key)
+        key = check_signing_key(key)
         stored = await self._server_time()
         document = await self._codec.document(key, after + 1, supersedes=supersedes, stored=stored)
         with self._binding.call("store a signing key") as own:

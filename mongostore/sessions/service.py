@@ -17,10 +17,12 @@ from mongostore.models import (
     SessionQuery,
     UserSession,
 )
-from mongostore.models.sessions import check_session_filter
+from mongostore.models.revalidation import revalidated
+from mongostore.models.sessions import check_session
 from mongostore.sessions.coordination import TOKEN_TYPES, SessionCoordination
 from mongostore.sessions.expiry import DEFAULT_COUNT, DEFAULT_INTERVAL, DEFAULT_LEASE, ExpiryCallback, SessionExpiry
 from mongostore.sessions.user_sessions import user_session
+from mongostore.stores.arguments import check_duration
 from mongostore.stores.persisted_grants import PersistedGrantStore
 from mongostore.stores.sessions import ServerSideSessionStore
 
@@ -75,9 +77,7 @@ class SessionService:
         Raises:
             TypeError, ValueError: the context is none, or names no subject or session.
         """
-        if not isinstance(context, RemoveSessionsContext):
-            raise TypeError(f"a RemoveSessionsContext is needed, not {type(context).__name__}")
-        check_session_filter(context)
+        context = revalidated(context, RemoveSessionsContext)
         wanted = SessionFilter(subject_id=context.subject_id, session_id=context.session_id)
         await self._revoke(context)
         ended = 0
@@ -122,8 +122,7 @@ class SessionService:
             callback: as for `process_expired`.
             interval: how long to pause when everything is processed.
         """
-        if interval <= timedelta(0):
-            raise ValueError(f"interval must be positive, not {interval}")
+        check_duration("interval", interval)
         await self._expiry.run(callback, interval)
 
     async def validate_session(self, subject_id: str, session_id: str, client: Client) -> bool:
@@ -135,9 +134,7 @@ class SessionService:
         Raises:
             TypeError, ValueError: the client's tokens follow the session, and an id is no text, or empty.
         """
-        if not isinstance(client, Client):
-            raise TypeError(f"a Client is needed, not {type(client).__name__}")
-        return await self._coordination.validate(subject_id, session_id, client)
+        return await self._coordination.validate(subject_id, session_id, revalidated(client, Client))
 
     async def process_logout(self, session: ServerSideSession) -> int:
         """Revoke the tokens of a session whose user signs out, of the clients whose tokens follow the session.
@@ -147,9 +144,7 @@ class SessionService:
         Returns:
             How many grants were removed.
         """
-        if not isinstance(session, ServerSideSession):
-            raise TypeError(f"a ServerSideSession is needed, not {type(session).__name__}")
-        return await self._coordination.end(session)
+        return await self._coordination.end(check_session(session))
 
     async def _revoke(self, context: RemoveSessionsContext) -> None:
         types = [*TOKEN_TYPES] if context.revoke_tokens else []

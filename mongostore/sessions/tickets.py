@@ -10,6 +10,7 @@ from mongostore.models import AuthenticationTicket, ServerSideSession
 from mongostore.models.base import to_payload
 from mongostore.models.identifiers import check_identifier
 from mongostore.models.principal import first_claim
+from mongostore.models.revalidation import made, revalidated
 from mongostore.sessions.coordination import SessionCoordination
 from mongostore.sessions.user_sessions import ticket_of
 from mongostore.stores.sessions import ServerSideSessionStore
@@ -115,10 +116,10 @@ class Tickets:
         await self._coordination.revoke(former.subject_id, former.session_id)
 
     def _session(self, key: str, ticket: AuthenticationTicket) -> ServerSideSession:
-        if not isinstance(ticket, AuthenticationTicket):
-            raise TypeError(f"an AuthenticationTicket is needed, not {type(ticket).__name__}")
+        ticket = revalidated(ticket, AuthenticationTicket)
         issued = ticket.issued or self._clock.now()
-        return ServerSideSession(
+        return made(
+            ServerSideSession,
             key=key,
             scheme=ticket.scheme,
             subject_id=_claim(ticket, "sub"),

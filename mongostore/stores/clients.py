@@ -85,7 +85,7 @@ class ClientStore(Protocol):
         """
 
 
-def check_client(client: Client, expected_revision: int | None) -> None:
-    """Refuse what `save_client` can't save; see there."""
+def check_client(client: Client, expected_revision: int | None) -> Client:
+    """Give a client as `save_client` is to save it; see there."""
     check_expected_revision(expected_revision)
-    check_model(client, Client, "the client", client_problems)
+    return check_model(client, Client, "the client", client_problems)

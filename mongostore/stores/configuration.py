@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
 from mongostore.errors import AlreadyExists, InvalidModel, StaleRevision
-from mongostore.models.base import Model
+from mongostore.models.base import Model, to_payload
 from mongostore.models.identifiers import is_identifier
+from mongostore.models.revalidation import validated
+from mongostore.stores.arguments import several
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -17,9 +19,12 @@ ScopeKind = Literal["identity_resource", "api_scope"]
 
 _LARGEST_REVISION = 2**63 - 1
 
+# A document of short texts takes four times the room of their JSON, and must stay below MongoDB's 16 MiB.
+_MOST_BYTES = 2 * 2**20
 
-def check_model(model: ModelT, expected: type[ModelT], what: str, problems_of: Callable[[ModelT], list[str]]) -> None:
-    """Refuse what can't be saved.
+
+def check_model(model: ModelT, expected: type[ModelT], what: str, problems_of: Callable[[ModelT], list[str]]) -> ModelT:
+    """Give a model as it is to be saved.
 
     Args:
         model: what is to be saved; `model_construct` and `model_copy` can have put anything into it.
@@ -29,12 +34,18 @@ def check_model(model: ModelT, expected: type[ModelT], what: str, problems_of: C
 
     Raises:
         TypeError: it is of another class.
-        InvalidModel: it breaks rules, all of which are listed.
+        InvalidModel: it breaks rules, all of which are listed, or is larger than MongoDB's documents may be.
     """
     if not isinstance(model, expected):
         raise TypeError(f"{what} must be a mongostore.models.{expected.__name__}, not {type(model).__name__}")
-    if problems := problems_of(model):
+    checked = validated(expected, model)
+    if isinstance(checked, list):
+        raise InvalidModel(what, checked)
+    if problems := problems_of(checked):
         raise InvalidModel(what, problems)
+    if len(to_payload(checked)) > _MOST_BYTES:
+        raise InvalidModel(what, [f"as JSON it must not exceed 2 MiB ({_MOST_BYTES:,} bytes)"])
+    return checked
 
 
 def check_expected_revision(expected_revision: int | None) -> None:
@@ -68,10 +79,9 @@ def wanted_names(names: Iterable[str]) -> list[str]:
 
     Raises:
         TypeError: it is one text instead of several, or nothing that can be iterated over.
+        ValueError: there are more than 10,000.
     """
-    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
-        raise TypeError(f"names must be several str, such as a list of them, not {type(names).__name__}")
-    return sorted({name for name in names if is_identifier(name)})
+    return sorted({name for name in several("names", names) if is_identifier(name)})
 
 
 def already_exists(what: str) -> AlreadyExists:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from mongostore.models import DeviceCode
+from mongostore.stores.arguments import check_duration
 
 LABEL = "device_codes"
 
@@ -76,10 +77,6 @@ def check_interval(interval: object) -> timedelta:
 
     Raises:
         TypeError: it is no duration.
-        ValueError: it is negative.
+        ValueError: it is negative, or longer than ten years.
     """
-    if not isinstance(interval, timedelta):
-        raise TypeError(f"interval must be a timedelta, not {type(interval).__name__}")
-    if interval < timedelta(0):
-        raise ValueError(f"interval must not be negative, but is {interval}")
-    return interval
+    return check_duration("interval", interval, may_be_zero=True)

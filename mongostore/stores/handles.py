@@ -2,6 +2,8 @@
 
 import hashlib
 
+from mongostore.models.identifiers import is_encodable
+
 _LENGTH_BYTES = 4
 
 
@@ -48,10 +50,4 @@ def hashed(*texts: str) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    if "\0" in value:
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return "\0" not in value and is_encodable(value)

@@ -38,10 +38,10 @@ class IdentityProviderStore(Protocol):
         """Delete a provider; see `ClientStore.delete_client`."""
 
 
-def check_identity_provider(provider: IdentityProvider, expected_revision: int | None) -> None:
-    """Refuse what `save_identity_provider` can't save; see there."""
+def check_identity_provider(provider: IdentityProvider, expected_revision: int | None) -> IdentityProvider:
+    """Give a provider as `save_identity_provider` is to save it; see there."""
     check_expected_revision(expected_revision)
-    check_model(provider, IdentityProvider, "the identity provider", identity_provider_problems)
+    return check_model(provider, IdentityProvider, "the identity provider", identity_provider_problems)
 
 
 def typed_provider(provider: IdentityProvider) -> IdentityProvider:

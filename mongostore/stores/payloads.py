@@ -1,10 +1,12 @@
 """Models that are kept whole, as one JSON payload: checked before they are written, and read with damage told."""
 
+import contextlib
 from typing import TypeVar
 
 from mongostore.errors import PayloadUnreadable
-from mongostore.models.base import Model, field_problems, from_payload, to_payload
+from mongostore.models.base import Model, from_payload, to_payload
 from mongostore.models.grants import MAX_DATA_BYTES
+from mongostore.models.revalidation import revalidated
 
 M = TypeVar("M", bound=Model)
 
@@ -13,14 +15,10 @@ def payload_of(value: object, model: type[Model]) -> bytes:
     """Write a model.
 
     Raises:
-        TypeError: `value` is not of the model.
-        ValueError: a field holds what it can't (`model_copy(update=…)` checks nothing), or all exceed 1 MiB.
+        TypeError: `value` is not of the model, or a property holds another type.
+        ValueError: a property holds what it can't (`model_copy(update=…)` checks nothing), or all exceed 1 MiB.
     """
-    if not isinstance(value, model):
-        raise TypeError(f"a {model.__name__} is needed, not {type(value).__name__}")
-    if problems := field_problems(value):
-        raise ValueError(f"this {model.__name__} can't be stored: {'; '.join(problems)}")
-    payload = to_payload(value)
+    payload = to_payload(revalidated(value, model))
     if len(payload) > MAX_DATA_BYTES:
         raise ValueError(
             f"a {model.__name__} must not exceed 1 MiB as JSON ({MAX_DATA_BYTES:,} bytes); it has {len(payload):,}"
@@ -34,11 +32,10 @@ def value_of(payload: bytes, model: type[M], label: str) -> M:
     Raises:
         PayloadUnreadable: it is no such model.
     """
-    try:
+    with contextlib.suppress(ValueError):
         return from_payload(model, payload)
-    except ValueError:
-        # Not chained: the cause may quote the payload.
-        raise PayloadUnreadable(
-            f"a stored record of {label} holds no {model.__name__}; it was written by something else. Remove the record",
-            collection=label,
-        ) from None
+    # Outside of the handler: that error keeps the payload.
+    raise PayloadUnreadable(
+        f"a stored record of {label} holds no {model.__name__}; it was written by something else. Remove the record",
+        collection=label,
+    )

@@ -86,10 +86,12 @@ class ResourceStore(Protocol):
         """Delete an API resource; see `ClientStore.delete_client`. Its scopes stay."""
 
 
-def check_resource(resource: ResourceT, expected: type[ResourceT], what: str, expected_revision: int | None) -> None:
-    """Refuse what the `save_*` methods can't save; see there."""
+def check_resource(
+    resource: ResourceT, expected: type[ResourceT], what: str, expected_revision: int | None
+) -> ResourceT:
+    """Give a resource as the `save_*` methods are to save it; see there."""
     check_expected_revision(expected_revision)
-    check_model(resource, expected, what, resource_problems)
+    return check_model(resource, expected, what, resource_problems)
 
 
 def enabled_only(resources: Resources) -> Resources:

@@ -8,7 +8,9 @@ from typing import Protocol
 
 from mongostore.models import QueryResult, ServerSideSession, SessionFilter, SessionQuery
 from mongostore.models.identifiers import MAX_IDENTIFIER_LENGTH, is_identifier
+from mongostore.models.revalidation import revalidated
 from mongostore.models.sessions import DEFAULT_PAGE_SIZE
+from mongostore.stores import arguments
 
 # A page is decrypted in one go, and a ticket may have 1 MiB.
 MAX_PAGE_SIZE = 1_000
@@ -171,48 +173,39 @@ def check_count(count: int) -> None:
     """Refuse what is no number of sessions.
 
     Raises:
-        TypeError, ValueError: it is no positive int.
+        TypeError, ValueError: it is no positive int, or more than 2³¹ - 1.
     """
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise TypeError(f"count must be an int, not {type(count).__name__}")
-    if count <= 0:
-        raise ValueError(f"count must be positive, not {count}")
+    arguments.check_count("count", count)
 
 
 def check_lease(lease: timedelta) -> None:
     """Refuse what is no time to work in.
 
     Raises:
-        TypeError, ValueError: it is no positive timedelta.
+        TypeError, ValueError: it is no positive timedelta, or longer than ten years.
     """
-    if not isinstance(lease, timedelta):
-        raise TypeError(f"lease must be a timedelta, not {type(lease).__name__}")
-    if lease <= timedelta(0):
-        raise ValueError(f"lease must be positive, not {lease}")
+    arguments.check_duration("lease", lease)
 
 
 def check_keys(keys: Iterable[str]) -> list[str]:
     """Refuse one text where several are due: each of its characters would be taken for a key.
 
     Raises:
-        TypeError: it is one text.
+        TypeError: it is one text, or nothing that can be iterated over.
+        ValueError: there are more than 10,000.
     """
-    if isinstance(keys, str | bytes):
-        raise TypeError(f"keys must be a list of str, not {type(keys).__name__}")
-    return list(keys)
+    return [key for key in arguments.several("keys", keys) if is_identifier(key)]
 
 
 def check_query(query: SessionQuery | None) -> SessionQuery:
     """Give the query that is meant.
 
     Raises:
-        TypeError: it is something else.
+        TypeError, ValueError: it is something else, or holds what no query can.
     """
     if query is None:
         return SessionQuery()
-    if not isinstance(query, SessionQuery):
-        raise TypeError(f"a SessionQuery is needed, not {type(query).__name__}")
-    return query
+    return revalidated(query, SessionQuery)
 
 
 def page_size(query: SessionQuery) -> int:

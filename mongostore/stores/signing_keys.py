@@ -6,8 +6,9 @@ from typing import Protocol
 
 from mongostore.errors import AlreadyExists, KeyUnavailable, PayloadUnreadable
 from mongostore.models import SerializedKey
-from mongostore.models.base import field_problems
+from mongostore.models.base import to_payload
 from mongostore.models.identifiers import check_identifier
+from mongostore.models.revalidation import revalidated
 
 MAX_DATA_BYTES = 2**20
 
@@ -115,21 +116,19 @@ class SigningKeyRecords(SigningKeyStore, Protocol):
         """
 
 
-def check_signing_key(key: SerializedKey) -> None:
-    """Refuse a key that can't be stored; `model_copy(update=…)` can make one.
+def check_signing_key(key: SerializedKey) -> SerializedKey:
+    """Give a key as it is to be stored; `model_copy(update=…)` can make one that can't be.
 
     Raises:
         TypeError: it is no key.
         ValueError: a field holds what it can't, or the data exceed 1 MiB.
     """
-    if not isinstance(key, SerializedKey):
-        raise TypeError(f"a SerializedKey is needed, not {type(key).__name__}")
-    problems = field_problems(key)
-    if problems:
-        raise ValueError(f"the signing key can't be stored: {'; '.join(problems)}")
+    key = revalidated(key, SerializedKey)
     check_identifier("algorithm", key.algorithm)
+    to_payload(key)  # Refuses what JSON can't hold.
     if len(key.data.encode()) > MAX_DATA_BYTES:
         raise ValueError("the data of a signing key must not exceed 1 MiB (counted in UTF-8)")
+    return key
 
 
 def signing_key_exists(key_id: str) -> AlreadyExists:

@@ -5,6 +5,7 @@ from mongostore.testing.contracts.backchannel import BackChannelAuthenticationRe
 from mongostore.testing.contracts.cleanup import TokenCleanupContract
 from mongostore.testing.contracts.client_deletion import ClientDeletionContract
 from mongostore.testing.contracts.clients import ClientStoreContract
+from mongostore.testing.contracts.copied_models import CopiedModelContract
 from mongostore.testing.contracts.cors import CorsPolicyContract
 from mongostore.testing.contracts.device_codes import DeviceFlowStoreContract
 from mongostore.testing.contracts.expired_sessions import ExpiredSessionContract
@@ -137,4 +138,8 @@ class TestTokenCleanup(TokenCleanupContract):
 
 
 class TestMaintenance(MaintenanceContract):
+    pass
+
+
+class TestCopiedModels(CopiedModelContract):
     pass

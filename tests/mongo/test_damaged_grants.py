@@ -135,7 +135,7 @@ async def test_data_that_is_no_token_is_damage_of_the_typed_store(store):
             with pytest.raises(PayloadUnreadable, match="refresh_token") as caught:
                 await call
             assert "4711" not in str(caught.value)
-            assert caught.value.__suppress_context__
+            assert caught.value.__context__ is None
         assert (await store.persisted_grants.get(key)).consumed_time is None
 
 

@@ -8,6 +8,7 @@ from pymongo import IndexModel
 
 from mongostore.models import DeviceCode
 from mongostore.models.instants import expiration_of
+from mongostore.models.revalidation import revalidated
 from mongostore.mongo.documents.base import StoredFields, expiry_index, index
 from mongostore.mongo.documents.sealed_models import SealedModelCodec
 from mongostore.protection.envelope import Sealed
@@ -76,6 +77,7 @@ class DeviceCodeCodec(SealedModelCodec[DeviceCode]):
         """
         stored_id = self.id(hashed(check_handle("device_code", device_code)))
         check_handle("user_code", user_code)
+        data = revalidated(data, DeviceCode)
         payload = payload_of(data, DeviceCode)
         purge_at = expiration_of(data.creation_time, data.lifetime)
         return {

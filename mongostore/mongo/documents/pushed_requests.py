@@ -7,6 +7,7 @@ from pymongo import IndexModel
 
 from mongostore.models import PushedAuthorizationRequest
 from mongostore.models.identifiers import is_identifier
+from mongostore.models.revalidation import revalidated
 from mongostore.mongo.documents.base import StoredFields, expiry_index
 from mongostore.mongo.documents.sealed_models import SealedModelCodec
 from mongostore.protection.envelope import Sealed
@@ -52,6 +53,7 @@ class PushedRequestCodec(SealedModelCodec[PushedAuthorizationRequest]):
         Raises:
             TypeError, ValueError: the request can't be stored.
         """
+        par = revalidated(par, PushedAuthorizationRequest)
         payload = payload_of(par, PushedAuthorizationRequest)
         stored_id = self.id(hashed(par.reference_value_hash))
         return {

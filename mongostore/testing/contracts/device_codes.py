@@ -94,6 +94,8 @@ class DeviceFlowStoreContract:
             (None, TypeError),
             (a_grant(), TypeError),
             (good.model_copy(update={"client_id": ""}), ValueError),
+            (good.model_copy(update={"is_authorised": True}), ValueError),
+            (DeviceCode.model_construct(), ValueError),
             (good.model_copy(update={"creation_time": naive}), ValueError),
             (good.model_copy(update={"description": "\ud800"}), ValueError),
             (good.model_copy(update={"description": "x" * 2**20}), ValueError),

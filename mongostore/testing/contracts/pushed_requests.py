@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mongostore.errors import AlreadyExists
+from mongostore.models import PushedAuthorizationRequest
 from mongostore.testing.contracts.persisted_grants import IMPOSSIBLE_IDENTIFIERS, MILLISECOND, NO_TEXTS, ODD_IDENTIFIERS
 from mongostore.testing.factories import a_grant, a_pushed_request
 
@@ -54,7 +55,10 @@ class PushedAuthorizationRequestStoreContract:
             (a_grant(), TypeError),
             *((good.model_copy(update={"reference_value_hash": each}), ValueError) for each in IMPOSSIBLE_IDENTIFIERS),
             (good.model_copy(update={"expires_at_utc": naive}), ValueError),
-            (good.model_copy(update={"parameters": {"scope": "openid"}}), ValueError),
+            (good.model_copy(update={"parameters": {"scope": "openid"}}), TypeError),
+            (good.model_copy(update={"client": "web"}), ValueError),
+            (good.model_copy(update={"client_id": "a\0"}), ValueError),
+            (PushedAuthorizationRequest.model_construct(), ValueError),
             (good.model_copy(update={"parameters": {"request": ["x" * 2**20]}}), ValueError),
             (good.model_copy(update={"parameters": {"state": ["\ud800"]}}), ValueError),
         ]:

@@ -19,7 +19,8 @@ from mongostore.models import (
 )
 from mongostore.models.grants import MAX_DATA_BYTES, check_filter, check_grant
 from mongostore.models.identifiers import check_identifier, identifier_problem, is_identifier
-from mongostore.models.sessions import check_session, check_session_filter
+from mongostore.models.revalidation import revalidated
+from mongostore.models.sessions import check_session
 
 NOW = datetime(2024, 1, 31, 12, tzinfo=UTC)
 IMPOSSIBLE = ["", "a\0b", "x" * 1001, "\ud800"]
@@ -210,7 +211,7 @@ def test_sessions_are_never_all_meant(model: type) -> None:
         with pytest.raises(ValueError, match=field):
             model(**{"subject_id": "s", "session_id": "S1", field: ""})
         with pytest.raises(TypeError, match=field):
-            check_session_filter(model(subject_id="s").model_copy(update={field: 7}))
+            revalidated(model(subject_id="s").model_copy(update={field: 7}), model)
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 25), (-1, 25), (1, 1), (1000, 1000)])
