@@ -148,7 +148,7 @@ class ByHand:
         return await self.grants.delete_many(query | {"predecessor": {"$exists": True}})
 
 
-def cases(store: MongoStore, hand: ByHand) -> list[Case]:  # noqa: C901 - a list of small functions
+def cases(store: MongoStore, caching: MongoStore, hand: ByHand) -> list[Case]:  # noqa: C901 - a list of small functions
     """Every operation that is measured."""
     grant = a_grant("k", data=PAYLOAD)
 
@@ -195,6 +195,9 @@ def cases(store: MongoStore, hand: ByHand) -> list[Case]:  # noqa: C901 - a list
     async def client(count: int) -> list[Any]:
         await store.clients.save_client(a_client())
         return ["web"] * count
+
+    async def nothing(count: int) -> list[Any]:
+        return [None] * count
 
     async def grants(count: int) -> list[Any]:
         return [a_grant(key, data=PAYLOAD) for key in await names(count)]
@@ -249,6 +252,18 @@ def cases(store: MongoStore, hand: ByHand) -> list[Case]:  # noqa: C901 - a list
             store.clients.find_client_by_id,
             lambda client_id: hand.clients.find_one({"_id": f"default|{client_id}"}),
         ),
+        Case(
+            "cached lookup",
+            client,
+            caching.clients.find_client_by_id,
+            lambda client_id: hand.clients.find_one({"_id": f"default|{client_id}"}),
+        ),
+        Case(
+            "health",
+            nothing,
+            lambda _: store.health(),
+            lambda _: hand.clients.database.command("ping"),
+        ),
     ]
 
 
@@ -295,7 +310,8 @@ def _side(turns: list[tuple[float, float]], latencies: list[float], operations: 
 async def run(uri: str, arguments: argparse.Namespace) -> list[Result]:
     """Measure everything that was asked for, in a database of its own that is dropped afterwards."""
     database = f"benchmark_{secrets.token_hex(4)}"
-    options = StoreOptions(caching=None, telemetry=False)
+    bare, cached = StoreOptions(caching=None, telemetry=False), StoreOptions(telemetry=False)
+    master_key = LocalMasterKey.generate()
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         connection = Connection(
             client, operation_timeout=timedelta(minutes=1), server_selection_timeout=timedelta(seconds=5)
@@ -303,13 +319,16 @@ async def run(uri: str, arguments: argparse.Namespace) -> list[Result]:
         await connection.open()
         await apply_schema(Binding(connection, database))
         try:
-            async with MongoStore(
-                client, database=database, master_key=LocalMasterKey.generate(), options=options
-            ) as store:
+            async with (
+                MongoStore(client, database=database, master_key=master_key, options=bare) as store,
+                MongoStore(client, database=database, master_key=master_key, options=cached) as caching,
+            ):
                 hand = ByHand(client, database)
                 await hand.prepare()
                 results = []
-                wanted = [case for case in cases(store, hand) if not arguments.only or case.name in arguments.only]
+                wanted = [
+                    case for case in cases(store, caching, hand) if not arguments.only or case.name in arguments.only
+                ]
                 for case in wanted:
                     for concurrency in arguments.concurrency:
                         print(f"{case.name} at {concurrency} …", file=sys.stderr, flush=True)

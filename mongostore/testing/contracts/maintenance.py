@@ -27,7 +27,7 @@ SIGNING_KEY_IS_DUE = 76 * DAY
 DATA_KEY_IS_DUE = 90 * DAY - HOUR
 SESSIONS_PER_TURN = 10
 # Real time: only a failure waits this long.
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 60
 
 
 class Seen:
