@@ -73,8 +73,7 @@ class Observer:
     def tampered(self, context: Context) -> None:
         """Tell that a sealed value was not believed, by the place where it was found."""
         if self._events is not None:
-            operation = f"{context.collection}.open"
-            self._events.tell("tampered", operation, context.tenant, collection=context.collection)
+            self._events.tell("tampered", "protector.open", context.tenant, collection=context.collection)
 
     def announcing(self, store: S, noun: str, tenant: str) -> S:
         """A store that tells what an auditor wants to hear of.
@@ -255,7 +254,13 @@ Rule = Callable[[Mapping[str, Any], Any], dict[str, Any] | None]
 
 
 def _removed_all(arguments: Mapping[str, Any], removed: int) -> dict[str, Any] | None:
-    return {"kind": "revoked", "client_id": arguments["filter"].client_id, "count": removed} if removed else None
+    client_ids = arguments["filter"].effective_client_ids or ()
+    client_id = next(iter(client_ids)) if len(client_ids) == 1 else None
+    return {"kind": "revoked", "client_id": client_id, "count": removed} if removed else None
+
+
+def _removed_of_before(_: Mapping[str, Any], removed: int) -> dict[str, Any] | None:
+    return {"kind": "revoked", "count": removed} if removed else None
 
 
 def _removed(_: Mapping[str, Any], removed: bool) -> dict[str, Any] | None:
@@ -316,7 +321,13 @@ _ABOVE_THE_BACKEND: Mapping[str, Mapping[str, Rule]] = {
 }
 _RULES: Mapping[str, Mapping[str, Rule]] = {
     **_ABOVE_THE_BACKEND,
-    "persisted_grants": {"remove_all": _removed_all, "remove": _removed},
+    "persisted_grants": {
+        "remove_all": _removed_all,
+        "remove": _removed,
+        "remove_created_before": _removed_of_before,
+    },
+    "device_flow": {"remove_all": _removed_all, "remove_created_before": _removed_of_before},
+    "pushed_authorization_requests": {"remove_all": _removed_all},
     "grant_records": {"remove_family": _removed_family},
     "replay_cache": {"add": _remembered},
     "data_keys": {"insert": _data_key_stored},

@@ -92,7 +92,7 @@ class Stores:
         records, grants = backend.grant_records, backend.persisted_grants
         self.clock = clock
         # For the services below, and for what an administrator does.
-        self._revocation = Revocation(grants)
+        self._revocation = Revocation(grants, backend.device_flow, backend.pushed_authorization_requests)
         # For `TokenCleanupService`.
         self._cleanup = Cleanup(backend.cleanup_records, backend.leases, clock, tenant)
         self.clients = RevokingClientStore(backend.clients, self._revocation)
@@ -111,7 +111,7 @@ class Stores:
         self.messages = backend.messages
         self.consent_messages = backend.consent_messages
         self.replay_cache = backend.replay_cache
-        self.grants = GrantService(records, grants)
+        self.grants = GrantService(records, grants, self._revocation)
         sessions = backend.server_side_sessions
         coordination = SessionCoordination(
             sessions,

@@ -1,9 +1,14 @@
 """Revocation of all that was granted: over every collection that holds something which could still be used."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from mongostore.models import PersistedGrantFilter, PersistedGrantType
+from mongostore.models.grants import check_instant
+from mongostore.models.revalidation import made
+from mongostore.stores.device_codes import DeviceFlowStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
+from mongostore.stores.pushed_requests import PushedAuthorizationRequestStore
 
 # What a sign-in gives to clients. Consent outlives it.
 TOKEN_TYPES: tuple[str, ...] = (
@@ -17,9 +22,16 @@ TOKEN_TYPES: tuple[str, ...] = (
 class Revocation:
     """Revokes the grants of one tenant."""
 
-    def __init__(self, grants: PersistedGrantStore) -> None:
-        """Args: where grants are kept."""
+    def __init__(
+        self,
+        grants: PersistedGrantStore,
+        device_flow: DeviceFlowStore,
+        pushed_requests: PushedAuthorizationRequestStore,
+    ) -> None:
+        """Args: where grants, device authorization requests and pushed requests are kept."""
         self._grants = grants
+        self._device_flow = device_flow
+        self._requests = (device_flow, pushed_requests)
 
     async def remove(
         self,
@@ -50,11 +62,22 @@ class Revocation:
             StorageUnavailable: MongoDB did not answer; repeat it.
         """
         types = [*(TOKEN_TYPES if tokens else ()), *((PersistedGrantType.UserConsent.value,) if consents else ())]
-        return await self._grants.remove_all(
-            PersistedGrantFilter(
-                subject_id=subject_id,
-                session_id=session_id,
-                client_ids=None if client_ids is None else list(client_ids),
-                types=None if tokens and consents else types,
-            )
+        wanted = made(
+            PersistedGrantFilter,
+            subject_id=subject_id,
+            session_id=session_id,
+            client_ids=None if client_ids is None else list(client_ids),
         )
+        # Requests first: what they could still become is a grant.
+        removed = sum([await requests.remove_all(wanted) for requests in self._requests]) if tokens else 0
+        of_types = wanted if tokens and consents else wanted.model_copy(update={"types": types})
+        return removed + await self._grants.remove_all(of_types)
+
+    async def remove_created_before(self, instant: datetime) -> int:
+        """Remove grants and device authorizations that were created before an instant; see `GrantService.revoke_before`.
+
+        Pushed requests stay: they are of use only to somebody who signs in.
+        """
+        check_instant("instant", instant)
+        removed = await self._device_flow.remove_created_before(instant)
+        return removed + await self._grants.remove_created_before(instant)

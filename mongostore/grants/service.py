@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from mongostore.errors import PayloadUnreadable
+from mongostore.grants.revocation import Revocation
 from mongostore.grants.typed_grants import GrantSerializer
 from mongostore.models import (
     AuthorizationCode,
@@ -19,7 +20,6 @@ from mongostore.models import (
     Token,
 )
 from mongostore.models.grants import check_filter_text
-from mongostore.models.revalidation import made
 from mongostore.stores.grant_records import GrantRecordStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
@@ -37,9 +37,10 @@ class _Part:
 class GrantService:
     """The grants of one tenant, whatever their type."""
 
-    def __init__(self, records: GrantRecordStore, grants: PersistedGrantStore) -> None:
-        """Args: the transitions and the plain operations of the same grants."""
+    def __init__(self, records: GrantRecordStore, grants: PersistedGrantStore, revocation: Revocation) -> None:
+        """Args: the transitions and the plain operations of the same grants, and what revokes over all collections."""
         self._records = records
+        self._revocation = revocation
         self._grants = grants
         self._serializers: dict[str, GrantSerializer[Any]] = {
             serializer.grant_type: serializer
@@ -87,6 +88,9 @@ class GrantService:
     ) -> int:
         """Remove everything that a subject granted, of every type, to one client and in one session when given.
 
+        Device authorizations and pushed requests of the subject are among it. What was redeemed or rotated before can't
+        issue anything after.
+
         Returns:
             How many records were removed; a lower bound after a fail-over.
 
@@ -94,9 +98,32 @@ class GrantService:
             TypeError, ValueError: an id is no text, or empty: None in place of the subject would mean everybody.
         """
         check_filter_text("subject_id", subject_id)
-        return await self._grants.remove_all(
-            made(PersistedGrantFilter, subject_id=subject_id, client_id=client_id, session_id=session_id)
+        if client_id is not None:
+            check_filter_text("client_id", client_id)
+        return await self._revocation.remove(
+            subject_id=subject_id,
+            session_id=session_id,
+            client_ids=None if client_id is None else [client_id],
         )
+
+    async def revoke_before(self, instant: datetime) -> int:
+        """Remove every grant of the tenant that was created before an instant, and device authorizations likewise.
+
+        For after a raw restore from a backup, in which grants live that were revoked since it was made: name the instant
+        of the restore, and everybody signs in again. Sessions are ended with `sessions.end`. It reads all grants of the
+        tenant and may be repeated.
+
+        Args:
+            instant: aware; grants created at it or later stay.
+
+        Returns:
+            How many records were removed; a lower bound after a fail-over.
+
+        Raises:
+            TypeError, ValueError: it is no aware datetime.
+            StorageUnavailable: MongoDB did not answer; what is gone stays gone, repeat it.
+        """
+        return await self._revocation.remove_created_before(instant)
 
     async def remove_family(self, family: str) -> int:
         """Revoke a code's or token's whole family, and give the number of records removed (RFC 6749 §4.1.2).

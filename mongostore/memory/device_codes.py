@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from mongostore.clock import Clock
 from mongostore.errors import AlreadyExists, NotFound
 from mongostore.memory.expiring_table import ExpiringTable
-from mongostore.models import DeviceCode
+from mongostore.models import DeviceCode, PersistedGrantFilter
+from mongostore.models.grants import check_filter, owns
 from mongostore.models.instants import cut_to_milliseconds, expiration_of
 from mongostore.models.revalidation import revalidated
-from mongostore.stores.device_codes import LABEL, check_interval
+from mongostore.stores.device_codes import LABEL, DeviceFlowStore, check_interval
 from mongostore.stores.handles import check_handle, is_handle
 from mongostore.stores.payloads import payload_of, value_of
 
@@ -18,13 +19,14 @@ from mongostore.stores.payloads import payload_of, value_of
 class DeviceRequest:
     """A request as it lies in the table."""
 
+    data: DeviceCode
     user_code: str
     is_authorized: bool
     payload: bytes
     last_poll: datetime | None = None
 
 
-class MemoryDeviceFlowStore:
+class MemoryDeviceFlowStore(DeviceFlowStore):
     """The device authorization requests of one tenant in a dictionary, by device code.
 
     Attributes:
@@ -47,7 +49,7 @@ class MemoryDeviceFlowStore:
         if rival is not None and self.table.rows[rival].purge_at <= self.table.clock.now():
             self.table.remove(rival)
             rival = None
-        request = DeviceRequest(user_code, data.is_authorized, payload)
+        request = DeviceRequest(data, user_code, data.is_authorized, payload)
         if rival is not None or not self.table.insert_over_expired(device_code, request, purge_at):
             raise AlreadyExists(
                 "a device authorization with this device code or this user code exists already; draw new codes"
@@ -70,7 +72,7 @@ class MemoryDeviceFlowStore:
         request = self.table.find(device_code) if device_code else None
         if request is None:
             raise NotFound("there is no device authorization with this user code any more: it was not updated")
-        request.is_authorized, request.payload = data.is_authorized, payload
+        request.data, request.is_authorized, request.payload = data, data.is_authorized, payload
 
     async def remove_by_device_code(self, device_code: str) -> bool:
         """See `DeviceFlowStore.remove_by_device_code`."""
@@ -81,6 +83,15 @@ class MemoryDeviceFlowStore:
         if not is_handle("device_code", device_code):
             return None
         return _value(self.table.take(device_code, self._consumed_retention, lambda each: each.is_authorized))
+
+    async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
+        """Remove the requests of a subject, session or clients; see `DeviceFlowStore.remove_all`."""
+        check_filter(filter)
+        return self.table.remove_all(lambda request: owns(filter, request.data))
+
+    async def remove_created_before(self, instant: datetime) -> int:
+        """Remove requests of before an instant; see `DeviceFlowStore.remove_created_before`."""
+        return self.table.remove_all(lambda request: request.data.creation_time < instant)
 
     async def register_poll(self, device_code: str, interval: timedelta) -> bool:
         """See `DeviceFlowStore.register_poll`."""

@@ -62,6 +62,13 @@ class ExpiringTable(Generic[T]):
         """Remove a row: True when there was one, whatever its state."""
         return self.rows.pop(key, None) is not None
 
+    def remove_all(self, wanted: Callable[[T], bool]) -> int:
+        """Remove the rows whose value is wanted, whatever their state; give their number."""
+        keys = [key for key, row in self.rows.items() if wanted(row.value)]
+        for key in keys:
+            del self.rows[key]
+        return len(keys)
+
     def _sweep(self) -> None:
         over = self.clock.now() - _SWEEP_AFTER
         self.rows = {key: row for key, row in self.rows.items() if row.purge_at > over}

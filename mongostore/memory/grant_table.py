@@ -35,7 +35,9 @@ class Row:
 
     def is_live(self, now: datetime) -> bool:
         """Whether a transition may begin from it, pending or not."""
-        return self.record.grant.consumed_time is None and not self.is_purged(now)
+        grant = self.record.grant
+        is_over = grant.expiration is not None and grant.expiration <= now
+        return grant.consumed_time is None and not is_over and not self.is_purged(now)
 
     def is_purged(self, now: datetime) -> bool:
         """Whether its time is over."""

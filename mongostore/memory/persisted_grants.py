@@ -1,6 +1,7 @@
 """`PersistedGrantStore` without a database."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from mongostore.memory.grant_table import GrantTable
 from mongostore.models import PersistedGrant, PersistedGrantFilter
@@ -47,6 +48,13 @@ class MemoryPersistedGrantStore(PersistedGrantStore):
             if row.anchor and row.record.grant.type in released and of_any_type.matches(row.record.grant):
                 self._table.rows[key] = replace(row, anchor=None)
         keys = [key for key, row in self._table.rows.items() if wanted.matches(row.record.grant)]
+        for key in keys:
+            del self._table.rows[key]
+        return len(keys)
+
+    async def remove_created_before(self, instant: datetime) -> int:
+        """Remove grants of before an instant; see `PersistedGrantStore.remove_created_before`."""
+        keys = [key for key, row in self._table.rows.items() if row.record.grant.creation_time < instant]
         for key in keys:
             del self._table.rows[key]
         return len(keys)

@@ -5,14 +5,15 @@ from datetime import timedelta
 from mongostore.clock import Clock
 from mongostore.errors import AlreadyExists
 from mongostore.memory.expiring_table import ExpiringTable
-from mongostore.models import PushedAuthorizationRequest
+from mongostore.models import PersistedGrantFilter, PushedAuthorizationRequest
+from mongostore.models.grants import check_filter, owns
 from mongostore.models.identifiers import is_identifier
 from mongostore.models.revalidation import revalidated
 from mongostore.stores.payloads import payload_of, value_of
-from mongostore.stores.pushed_requests import LABEL
+from mongostore.stores.pushed_requests import LABEL, PushedAuthorizationRequestStore
 
 
-class MemoryPushedAuthorizationRequestStore:
+class MemoryPushedAuthorizationRequestStore(PushedAuthorizationRequestStore):
     """The pushed authorization requests of one tenant in a dictionary.
 
     Attributes:
@@ -40,6 +41,11 @@ class MemoryPushedAuthorizationRequestStore:
     async def consume_by_hash(self, hash: str) -> PushedAuthorizationRequest | None:  # noqa: A002 - as above
         """See `PushedAuthorizationRequestStore.consume_by_hash`."""
         return _value(self.table.take(hash, self._consumed_retention)) if is_identifier(hash) else None
+
+    async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
+        """Remove the requests of a subject, session or clients; see `PushedAuthorizationRequestStore.remove_all`."""
+        check_filter(filter)
+        return self.table.remove_all(lambda payload: owns(filter, value_of(payload, PushedAuthorizationRequest, LABEL)))
 
 
 def _value(payload: bytes | None) -> PushedAuthorizationRequest | None:

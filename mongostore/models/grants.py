@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import NoneType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -80,15 +80,34 @@ class PersistedGrantFilter(Model):
 
     def matches(self, grant: PersistedGrant) -> bool:
         """Tell whether the filter means this grant, by its identifiers alone."""
-        if self.subject_id is not None and grant.subject_id != self.subject_id:
-            return False
-        if self.session_id is not None and grant.session_id != self.session_id:
-            return False
-        client_ids = self.effective_client_ids
-        if client_ids is not None and grant.client_id not in client_ids:
-            return False
         types = self.effective_types
-        return types is None or grant.type in types
+        return owns(self, grant) and (types is None or grant.type in types)
+
+
+class Owned(Protocol):
+    """What belongs to a subject, a session and a client, as far as they are known."""
+
+    @property
+    def subject_id(self) -> str | None:
+        """Whose it is."""
+
+    @property
+    def session_id(self) -> str | None:
+        """In which session it was asked for."""
+
+    @property
+    def client_id(self) -> str | None:
+        """By which client."""
+
+
+def owns(wanted: PersistedGrantFilter, owned: Owned) -> bool:
+    """Tell whether a filter means something by its subject, session and client, whatever its type."""
+    if wanted.subject_id is not None and owned.subject_id != wanted.subject_id:
+        return False
+    if wanted.session_id is not None and owned.session_id != wanted.session_id:
+        return False
+    client_ids = wanted.effective_client_ids
+    return client_ids is None or owned.client_id in client_ids
 
 
 def _joined(one: str | None, many: list[str] | None) -> frozenset[str] | None:
@@ -220,6 +239,18 @@ def _check_description(description: str) -> None:
         raise ValueError(f"description must not be longer than {MAX_DESCRIPTION_LENGTH:,} characters")
     if not description.isascii():
         utf8_length("description", description)
+
+
+def check_instant(name: str, value: object) -> None:
+    """Refuse what is no aware datetime.
+
+    Raises:
+        TypeError, ValueError: it is something else, or naive.
+    """
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} must be an aware datetime, not {type(value).__name__}")
+    if value.tzinfo is None:
+        raise ValueError(f"{name} must be an aware datetime: it has no time zone")
 
 
 def _check_data(data: str | bytes) -> None:

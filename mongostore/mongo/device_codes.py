@@ -1,7 +1,7 @@
 """`DeviceFlowStore` on MongoDB. Each transition is one conditional write of one record."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -9,20 +9,23 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
 from mongostore.clock import Clock
-from mongostore.errors import AlreadyExists, ConfigurationError, NotFound
-from mongostore.models import DeviceCode
+from mongostore.errors import AlreadyExists, ConfigurationError, NotFound, PayloadUnreadable
+from mongostore.models import DeviceCode, PersistedGrantFilter
+from mongostore.models.grants import check_filter
 from mongostore.models.revalidation import revalidated
 from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.base import ownership_query
 from mongostore.mongo.documents.device_codes import DeviceCodeCodec, DeviceCodeFields
 from mongostore.mongo.expiring import BY_ID, insert_over_expired, is_present, present, take
+from mongostore.mongo.removal import delete_all, remove_created_before
 from mongostore.mongo.writes import sent
-from mongostore.stores.device_codes import check_interval
+from mongostore.stores.device_codes import DeviceFlowStore, check_interval
 from mongostore.stores.payloads import payload_of
 
 _BY_USER_CODE = {"tenant": 1, "user_code": 1}
 
 
-class MongoDeviceFlowStore:
+class MongoDeviceFlowStore(DeviceFlowStore):
     """The device authorization requests of one tenant in MongoDB."""
 
     def __init__(self, binding: Binding, codec: DeviceCodeCodec, clock: Clock, consumed_retention: timedelta) -> None:
@@ -63,20 +66,19 @@ class MongoDeviceFlowStore:
         return await self._read({"_id": stored_id}) if stored_id else None
 
     async def update_by_user_code(self, user_code: str, data: DeviceCode) -> None:
-        """See `DeviceFlowStore.update_by_user_code`.
+        """Write down the user's answer; see `DeviceFlowStore.update_by_user_code`.
 
-        The payload is sealed to the record, so its `_id` is asked for first. It never changes: what was read decides
-        nothing, and the conditional write everything.
+        The payload is sealed to the record and its expiration, so these are read first. They never change: what was read
+        decides nothing, and the conditional write everything.
         """
         data = revalidated(data, DeviceCode)
-        payload = payload_of(data, DeviceCode)
+        payload_of(data, DeviceCode)
         query = await self._codec.user_code(user_code)
         if query is not None:
             with self._binding.call("find a device authorization") as own:
-                found = await self._codes.find_one(query, {"_id": 1}, session=own)
-            if found is not None:
-                sealed = await self._codec.sealed(payload, found["_id"])
-                change = {"$set": {"is_authorized": data.is_authorized, "payload": sealed}}
+                found = await self._codes.find_one(query, session=own)
+            if found is not None and is_present(found, self._clock.now()):
+                change = await self._codec.change(data, found)
                 condition = present(found["_id"], self._clock.now()) | {"user_code": query["user_code"]}
                 with self._binding.call("update a device authorization") as own:
                     updated = await sent(lambda: self._codes.update_one(condition, change, hint=BY_ID, session=own))
@@ -101,7 +103,26 @@ class MongoDeviceFlowStore:
         with self._binding.call("consume a device authorization") as own:
             condition = present(stored_id, now) | {"is_authorized": True}
             found = await take(self._codes, condition, now, self._consumed_retention, session=own)
-        return await self._codec.value(found) if found else None
+        if found is None or not is_present(found, now):
+            return None
+        request = await self._codec.value(found)
+        if not request.is_authorized:
+            raise PayloadUnreadable(
+                "a device authorization is marked as answered, and what is sealed in it says that it is not: the record was "
+                "changed from outside. The device must ask again",
+                collection=DeviceCodeFields.label,
+            )
+        return request
+
+    async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
+        """Remove the requests of a subject, session or clients; see `DeviceFlowStore.remove_all`."""
+        check_filter(filter)
+        query = ownership_query(self._codec.tenant, filter)
+        return await delete_all(self._binding, self._codes, query) if query else 0
+
+    async def remove_created_before(self, instant: datetime) -> int:
+        """Remove requests of before an instant; see `DeviceFlowStore.remove_created_before`."""
+        return await remove_created_before(self._binding, self._codes, self._codec.tenant, instant)
 
     async def register_poll(self, device_code: str, interval: timedelta) -> bool:
         """See `DeviceFlowStore.register_poll`."""

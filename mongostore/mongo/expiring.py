@@ -14,13 +14,19 @@ BY_ID = {"_id": 1}
 
 
 def present(stored_id: str, now: datetime) -> dict[str, Any]:
-    """The condition of every transition: this record, neither consumed nor due to be purged."""
-    return {"_id": stored_id, "consumed_time": None, "purge_at": {"$gt": now}}
+    """The condition of every transition: this record, neither consumed nor over.
+
+    When it expires is bound to the payload, where there is one; when it is purged is not.
+    """
+    return {"_id": stored_id, "consumed_time": None, "purge_at": {"$gt": now}, "expiration": {"$not": {"$lte": now}}}
 
 
 def is_present(document: dict[str, Any] | None, now: datetime) -> bool:
-    """The same for a document that was read."""
-    return document is not None and document.get("consumed_time") is None and document["purge_at"] > now
+    """The same for a document that was read, and that it has not expired: when it does is sealed in its payload."""
+    if document is None or document.get("consumed_time") is not None or document["purge_at"] <= now:
+        return False
+    expiration = document.get("expiration")
+    return not isinstance(expiration, datetime) or expiration > now
 
 
 async def insert_over_expired(

@@ -104,16 +104,15 @@ class MongoGrantRecordStore(GrantRecordStore):
     async def update(self, grant: PersistedGrant, *, completed: bool = False) -> bool:
         """Change what a live grant says; see `GrantRecordStore.update`.
 
-        Its payload is bound to its family, so that is asked for first. It never changes: what was read decides nothing, and
-        the conditional write everything.
+        Its payload is bound to its family, so the record is read first, and not believed where it was changed from outside.
+        The family never changes: what was read decides nothing, and the conditional write everything.
         """
         grant = check_grant(grant)
         stored_id = self._codec.id(grant.key)
-        with self._binding.call("update a grant") as own:
-            found = await self._grants.find_one({"_id": stored_id}, {"family": 1}, session=own)
-        if found is None:
+        record = await self.find(grant.key)
+        if record is None:
             return False
-        family = found.get("family")
+        family = record.family
         change = await self._codec.change(grant, family=family, completed=completed)
         condition = live(stored_id, self._clock.now()) | _NOT_CLOSED
         condition |= {"pending": None, "type": grant.type, "client_id": grant.client_id, "family": family}

@@ -18,7 +18,7 @@ from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_present
 from mongostore.mongo.expiring import BY_ID
 from mongostore.mongo.lookups import documents, find_by_id
-from mongostore.mongo.removal import remove_grants
+from mongostore.mongo.removal import remove_created_before, remove_grants
 from mongostore.mongo.writes import sent
 from mongostore.stores.grant_records import GrantRecord, removed_types
 from mongostore.stores.persisted_grants import PersistedGrantStore
@@ -106,6 +106,10 @@ class MongoPersistedGrantStore(PersistedGrantStore):
         closed, released = removed_types(wanted)
         return await remove_grants(self._binding, self._grants, query, closed=closed, released=released)
 
+    async def remove_created_before(self, instant: datetime) -> int:
+        """Remove grants of before an instant; see `PersistedGrantStore.remove_created_before`."""
+        return await remove_created_before(self._binding, self._grants, self._codec.tenant, instant)
+
     async def consume(self, key: str) -> PersistedGrant | None:
         """See `PersistedGrantStore.consume`."""
         taken = await take(self._binding, self._codec, self._clock, key)
@@ -117,8 +121,12 @@ class MongoPersistedGrantStore(PersistedGrantStore):
 
 
 def live(stored_id: str, now: datetime) -> dict[str, Any]:
-    """The condition of every transition: this record, not consumed and not due to be purged. Pending ones match too."""
-    return {"_id": stored_id, "consumed_time": None, "purge_at": {"$not": {"$lte": now}}}
+    """The condition of every transition: this record, neither consumed nor over. Pending ones match too.
+
+    When it expires is bound to the payload; when it is purged is not.
+    """
+    not_over = {"$not": {"$lte": now}}
+    return {"_id": stored_id, "consumed_time": None, "purge_at": not_over, "expiration": not_over}
 
 
 async def take(

@@ -8,14 +8,18 @@ from pymongo.errors import DuplicateKeyError
 
 from mongostore.clock import Clock
 from mongostore.errors import AlreadyExists
-from mongostore.models import PushedAuthorizationRequest
+from mongostore.models import PersistedGrantFilter, PushedAuthorizationRequest
+from mongostore.models.grants import check_filter
 from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.base import ownership_query
 from mongostore.mongo.documents.pushed_requests import PushedRequestCodec, PushedRequestFields
 from mongostore.mongo.expiring import insert_over_expired, is_present, present, take
 from mongostore.mongo.lookups import find_by_id
+from mongostore.mongo.removal import delete_all
+from mongostore.stores.pushed_requests import PushedAuthorizationRequestStore
 
 
-class MongoPushedAuthorizationRequestStore:
+class MongoPushedAuthorizationRequestStore(PushedAuthorizationRequestStore):
     """The pushed authorization requests of one tenant in MongoDB."""
 
     def __init__(
@@ -54,7 +58,13 @@ class MongoPushedAuthorizationRequestStore:
         now = self._clock.now()
         with self._binding.call("consume a pushed authorization request") as own:
             found = await take(self._requests, present(stored_id, now), now, self._consumed_retention, session=own)
-        return await self._codec.value(found) if found else None
+        return await self._codec.value(found) if found and is_present(found, now) else None
+
+    async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
+        """Remove the requests of a subject, session or clients; see `PushedAuthorizationRequestStore.remove_all`."""
+        check_filter(filter)
+        query = ownership_query(self._codec.tenant, filter)
+        return await delete_all(self._binding, self._requests, query) if query else 0
 
     @property
     def _requests(self) -> AsyncCollection[dict[str, Any]]:

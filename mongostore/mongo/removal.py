@@ -6,16 +6,20 @@ closed record. What came from one before it was closed is there by then, and is 
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
 from itertools import chain, repeat
 from typing import Any
 
+from pymongo import ASCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout
 
 from mongostore.errors import StorageUnavailable
 from mongostore.mongo.binding import Binding
+from mongostore.mongo.documents.configuration import tenant_ids
 from mongostore.mongo.expiring import BY_ID
+from mongostore.tenancy import Tenant
 
 _BATCH_SIZE = 2_000
 
@@ -44,7 +48,35 @@ async def remove_grants(
         issuing = query if closed is None else of_any_type | {"type": {"$in": closed}}
         issuing = issuing | {"anchor": {"$ne": False}}
         await _change_all(binding, grants, issuing, {"$set": {"anchor": False}})
-    return await _delete(binding, grants, query)
+    return await delete_all(binding, grants, query)
+
+
+async def remove_created_before(binding: Binding, collection: Grants, tenant: Tenant, instant: datetime) -> int:
+    """Walk through all records of a tenant and delete those that were created before an instant, closed before.
+
+    It walks again until it meets none: successors may be added behind it.
+    """
+    removed = 0
+    while here := await _remove_on_a_walk(binding, collection, tenant, instant):
+        removed += here
+    return removed
+
+
+async def _remove_on_a_walk(binding: Binding, collection: Grants, tenant: Tenant, instant: datetime) -> int:
+    removed, after = 0, None
+    while True:
+        ids = tenant_ids(tenant, after)
+        with binding.call("look for grants to be removed") as own:
+            # The index alone tells where the page ends.
+            end = await collection.find_one(
+                {"_id": ids}, {"_id": 1}, sort=[("_id", ASCENDING)], skip=_BATCH_SIZE - 1, hint=BY_ID, session=own
+            )
+        page: Query = {"_id": ids | ({"$lte": end["_id"]} if end else {}), "creation_time": {"$lt": instant}}
+        await _update(binding, collection, page, {"$set": {"anchor": False}})
+        removed += await delete_all(binding, collection, page)
+        if end is None:
+            return removed
+        after = end["_id"]
 
 
 async def _change_all(binding: Binding, grants: Grants, query: Query, change: Query) -> None:
@@ -79,7 +111,7 @@ async def _update(binding: Binding, grants: Grants, query: Query, change: Query)
     return await _in_one_go(binding, update)
 
 
-async def _delete(binding: Binding, grants: Grants, query: Query) -> int:
+async def delete_all(binding: Binding, grants: Grants, query: Query) -> int:
     """Delete in batches, each well within the time limit of an operation, so that the number is exact."""
     removed = 0
     while ids := await _some_ids(binding, grants, query):

@@ -5,7 +5,7 @@ So a writer without keys can't change what a record says of itself: whose it is,
 
 import contextlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -13,6 +13,8 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 # Frozen. No plaintext of before began so: those begin with "t", "b", "{" or NUL.
 _MARK: Final = b"c"
 _LENGTH_BYTES: Final = 4
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _BEGINS_AT: Final = len(_MARK) + _LENGTH_BYTES
 
 Columns = Mapping[str, object]
@@ -63,7 +65,8 @@ def differing(inside: bytes, columns: Columns) -> list[str]:
 
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
-        return round(value.timestamp() * 1000)
+        # Cut to milliseconds as BSON does it.
+        return (value - _EPOCH) // _MILLISECOND
     if isinstance(value, bytes):
         return {"hex": value.hex()}
     return value

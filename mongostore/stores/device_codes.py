@@ -1,9 +1,9 @@
 """Device authorization requests, found by their device code or by their user code (RFC 8628)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from mongostore.models import DeviceCode
+from mongostore.models import DeviceCode, PersistedGrantFilter
 from mongostore.stores.arguments import check_duration
 
 LABEL = "device_codes"
@@ -69,6 +69,22 @@ class DeviceFlowStore(Protocol):
             False when it must be told slow_down.
 
         One atomic operation on every backend: of polls at the same time, one is told True.
+        """
+
+    async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
+        """Remove the requests of a subject, a session or clients, whatever their state, and give their number.
+
+        Args:
+            filter: what is given must all hold; types do not matter here.
+
+        Raises:
+            ValueError: nothing is set in the filter.
+        """
+
+    async def remove_created_before(self, instant: datetime) -> int:
+        """Remove every request that was created before an instant, whatever its state; give their number.
+
+        It reads all of the tenant's. For after a restore; see `GrantService.revoke_before`.
         """
 
 

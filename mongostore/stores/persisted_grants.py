@@ -1,5 +1,6 @@
 """Where grants are kept: codes, refresh and reference tokens, consents, by key and by filter."""
 
+from datetime import datetime
 from typing import Protocol
 
 from mongostore.models import PersistedGrant, PersistedGrantFilter
@@ -53,6 +54,12 @@ class PersistedGrantStore(Protocol):
 
         Raises:
             ValueError: nothing is set in the filter.
+        """
+
+    async def remove_created_before(self, instant: datetime) -> int:
+        """Remove every grant that was created before an instant, whatever its state; give their number.
+
+        It reads all of the tenant's. For after a restore; see `GrantService.revoke_before`.
         """
 
     async def consume(self, key: str) -> PersistedGrant | None:

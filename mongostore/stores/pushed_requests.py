@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from mongostore.models import PushedAuthorizationRequest
+from mongostore.models import PersistedGrantFilter, PushedAuthorizationRequest
 
 LABEL = "pushed_authorization_requests"
 
@@ -35,4 +35,14 @@ class PushedAuthorizationRequestStore(Protocol):
         """Take a request: exactly one of any number of callers gets it, the others None (RFC 9126 §4).
 
         One atomic operation on every backend.
+        """
+
+    async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
+        """Remove the requests of a subject, a session or clients, whatever their state, and give their number.
+
+        Args:
+            filter: what is given must all hold; types do not matter here.
+
+        Raises:
+            ValueError: nothing is set in the filter.
         """

@@ -80,17 +80,22 @@ async def test_the_index_is_looked_for_once(store, wire):
 
 
 async def test_neither_code_nor_data_is_stored_in_clear(store, codes):
-    """The fields in clear are those that the store decides by; the user code can't be found by trying all of them."""
-    await store.device_flow.store_device_authorization(DEVICE_CODE, USER_CODE, a_device_code(client_id="clearly"))
-    await store.device_flow.update_by_user_code(USER_CODE, an_answered_device_code("clearly", client_id="clearly"))
+    """The fields in clear are those that the store decides and revokes by; and all user codes can't be tried."""
+    await store.device_flow.store_device_authorization(DEVICE_CODE, USER_CODE, a_device_code(description="clearly"))
+    await store.device_flow.update_by_user_code(USER_CODE, an_answered_device_code(description="clearly"))
     await store.device_flow.register_poll(DEVICE_CODE, INTERVAL)
     await store.device_flow.consume_by_device_code(DEVICE_CODE)
     (stored,) = codes.find()
     assert set(stored) == {
         "_id",
         "tenant",
+        "client_id",
+        "subject_id",
+        "session_id",
         "user_code",
         "is_authorized",
+        "creation_time",
+        "expiration",
         "last_poll",
         "consumed_time",
         "purge_at",

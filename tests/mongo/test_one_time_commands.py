@@ -117,7 +117,7 @@ OPERATIONS: list[tuple[str, Any, list[str]]] = [
         lambda s, ids: s.backchannel_authentication_requests.update_by_internal_id(
             ids["internal"], a_backchannel_request(is_complete=True)
         ),
-        [UPDATE],
+        [FIND, UPDATE],
     ),
     (GRANTS, lambda s, ids: s.backchannel_authentication_requests.consume_by_internal_id(ids["internal"]), [TAKE]),
     (GRANTS, lambda s, ids: s.backchannel_authentication_requests.remove_by_internal_id(ids["internal"]), [DELETE]),

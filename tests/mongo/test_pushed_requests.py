@@ -21,7 +21,7 @@ async def test_neither_reference_nor_parameters_are_stored_in_clear(store, reque
     await store.pushed_authorization_requests.store(par)
     assert await store.pushed_authorization_requests.consume_by_hash(SECRET) == par
     (stored,) = requests.find()
-    assert set(stored) == {"_id", "tenant", "consumed_time", "purge_at", "payload"}
+    assert set(stored) == {"_id", "tenant", "consumed_time", "expiration", "purge_at", "payload"}
     assert SECRET.encode() not in encode(stored)
     assert b"client_secret" not in encode(stored)
 

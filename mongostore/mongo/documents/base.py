@@ -4,12 +4,15 @@ The fields of a collection are a plain pydantic class. A Beanie `Document` class
 its whole life, so each binding makes its own from those fields; nothing ever inherits from one that is already bound.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from beanie import Document, Insert, Replace, Save, SaveChanges, Update, before_event
 from pydantic import BaseModel, ConfigDict
 from pymongo import ASCENDING, IndexModel
 
+from mongostore.models import PersistedGrantFilter
+from mongostore.models.identifiers import is_identifier
 from mongostore.protection.envelope import Sealed
 
 
@@ -67,6 +70,37 @@ def index(name: str, *fields: str, **options: Any) -> IndexModel:
 def expiry_index(field: str = "purge_at") -> IndexModel:
     """The TTL index: MongoDB removes a record once this instant has passed."""
     return index("expiry", field, expireAfterSeconds=0)
+
+
+def ownership_indexes() -> tuple[IndexModel, ...]:
+    """What records are revoked by: subject, session and client, where they are known. Partial, so that they are small."""
+    return tuple(
+        index(f"by_{name}", "tenant", field, *more, partialFilterExpression={field: {"$exists": True}})
+        for name, field, more in (
+            ("subject", "subject_id", ("client_id",)),
+            ("session", "session_id", ()),
+            ("client", "client_id", ()),
+        )
+    )
+
+
+def ownership_query(tenant: str, wanted: PersistedGrantFilter) -> dict[str, Any] | None:
+    """The query for the records of a subject, session or clients, whatever their type; None when nothing can match."""
+    query: dict[str, Any] = {"tenant": tenant}
+    for field, value in (("subject_id", wanted.subject_id), ("session_id", wanted.session_id)):
+        if value is not None:
+            if not is_identifier(value):
+                return None
+            query[field] = value
+    client_ids = wanted.effective_client_ids
+    if client_ids is not None:
+        query["client_id"] = {"$in": sorted(filter(is_identifier, client_ids))}
+    return query
+
+
+def columns(document: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """What stands in clear, by these names; None where nothing does."""
+    return {name: document.get(name) for name in names}
 
 
 def without_nulls(document: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mongostore.models.grants import stored_grant
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.documents.base import (
     StoredFields,
+    columns,
     expiry_index,
     index,
     natural_key,
@@ -283,11 +284,6 @@ class GrantCodec:
 
 def _closed(family: str) -> str:
     return f"\0closed family\0{family}"
-
-
-def columns(document: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """What stands in clear, by these names; None where nothing does."""
-    return {name: document.get(name) for name in names}
 
 
 def is_present(document: dict[str, Any], now: datetime) -> bool:

@@ -1,7 +1,7 @@
 """How messages lie in MongoDB."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from pymongo import IndexModel
 
@@ -14,6 +14,9 @@ from mongostore.stores.handles import hashed, is_handle
 from mongostore.stores.messages import LABEL, MessageKind
 from mongostore.stores.payloads import payload_of
 from mongostore.tenancy import Tenant
+
+# Frozen, and their order.
+_BOUND: Final = ("purge_at",)
 
 
 class MessageFields(StoredFields):
@@ -37,7 +40,7 @@ class MessageCodec(SealedModelCodec[Message]):
 
     def __init__(self, tenant: Tenant, protector: Protector, kind: MessageKind) -> None:
         """Args: whose messages, what seals them, and what they are about."""
-        super().__init__(tenant, protector, MessageFields, Message)
+        super().__init__(tenant, protector, MessageFields, Message, _BOUND)
         self._kind = kind
 
     def id_of(self, message_id: str) -> str | None:
@@ -52,9 +55,5 @@ class MessageCodec(SealedModelCodec[Message]):
         """
         payload = payload_of(message, Message)
         stored_id = self.id(hashed(self._kind.value, message_id))
-        return {
-            "_id": stored_id,
-            "tenant": self.tenant,
-            "purge_at": purge_at,
-            "payload": await self.sealed(payload, stored_id),
-        }
+        document = {"_id": stored_id, "tenant": self.tenant, "purge_at": purge_at}
+        return document | {"payload": await self.sealed(payload, document)}

@@ -1,14 +1,25 @@
 """Revocation is final: what it covers is not live afterwards, whatever was in flight when it came."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from mongostore.errors import NotFound
 from mongostore.models import PersistedGrantFilter
-from mongostore.testing.factories import a_reference_token, a_refresh_token, an_authorization_code
+from mongostore.testing.factories import (
+    a_backchannel_request,
+    a_client,
+    a_consent,
+    a_device_code,
+    a_grant,
+    a_pushed_request,
+    a_reference_token,
+    a_refresh_token,
+    an_answered_device_code,
+    an_authorization_code,
+)
 
 EVERYTHING = PersistedGrantFilter(subject_id="alice")
 GRACE = timedelta(seconds=30)
@@ -32,6 +43,14 @@ async def redeemed(store: Any) -> str:
     """The family of a code that was just redeemed."""
     handle = await store.authorization_codes.store_authorization_code(an_authorization_code(lifetime=300))
     return str((await store.authorization_codes.redeem_authorization_code(handle)).family)
+
+
+async def answered(store: Any, **values: Any) -> None:
+    """A device authorization and a backchannel request that the user has answered, and a pushed request of the user."""
+    await store.device_flow.store_device_authorization("device", "USER", a_device_code())
+    await store.device_flow.update_by_user_code("USER", an_answered_device_code(**values))
+    request = a_pushed_request("hash", client_id="tv", subject_id="alice", session_id="s1")
+    await store.pushed_authorization_requests.store(request)
 
 
 async def assert_nothing_is_issued(store: Any, family: str) -> None:
@@ -234,3 +253,89 @@ class RevocationContract:
             ("retried", 2),
             ("retried", 3),
         ]
+
+    @pytest.mark.parametrize(
+        ("revoke", "is_covered"),
+        [
+            (lambda store: store.grants.remove_all_grants("alice"), True),
+            (lambda store: store.grants.remove_all_grants("alice", "tv"), True),
+            (lambda store: store.grants.remove_all_grants("alice", session_id="s1"), True),
+            (lambda store: store.clients.delete_client("tv"), True),
+            (lambda store: store.grants.remove_all_grants("bob"), False),
+            (lambda store: store.grants.remove_all_grants("alice", "web"), False),
+            (lambda store: store.grants.remove_all_grants("alice", session_id="s2"), False),
+            (lambda store: store.clients.delete_client("web"), False),
+        ],
+        ids=[
+            "subject",
+            "client",
+            "session",
+            "deleted client",
+            "other",
+            "other client",
+            "other session",
+            "other deleted",
+        ],
+    )
+    async def test_requests_of_a_subject_go_with_its_grants(
+        self, store: Any, revoke: Callable[[Any], Awaitable[object]], is_covered: bool
+    ) -> None:
+        """A device that the user has answered gets no tokens once all that the user granted was revoked."""
+        await store.clients.save_client(a_client("tv"))
+        await answered(store)
+        await revoke(store)
+        request = await store.device_flow.consume_by_device_code("device")
+        pushed = await store.pushed_authorization_requests.consume_by_hash("hash")
+        assert ((request is None), (pushed is None)) == (is_covered, is_covered)
+
+    async def test_a_device_nobody_answered_belongs_to_its_client_alone(self, store: Any) -> None:
+        """Before the user has answered, no subject's revocation can cover a device's request."""
+        await store.device_flow.store_device_authorization("device", "USER", a_device_code())
+        await store.grants.remove_all_grants("alice")
+        assert await store.device_flow.find_by_device_code("device") is not None
+        await store.clients.delete_client("tv")
+        assert await store.device_flow.find_by_device_code("device") is None
+
+    async def test_requests_are_removed_by_filter(self, store: Any) -> None:
+        """Each store of requests removes by subject, session and client; the number says how many there were."""
+        stores = (store.device_flow, store.pushed_authorization_requests)
+        for wanted in ({"subject_id": "alice"}, {"session_id": "s1"}, {"client_id": "tv"}, {"client_ids": ["tv", "x"]}):
+            await answered(store)
+            for requests in stores:
+                assert await requests.remove_all(PersistedGrantFilter(**wanted, types=["anything"])) == 1
+                assert await requests.remove_all(PersistedGrantFilter(**wanted)) == 0
+        for requests in stores:
+            assert await requests.remove_all(PersistedGrantFilter(client_ids=[])) == 0
+            with pytest.raises(ValueError, match="filter"):
+                await requests.remove_all(PersistedGrantFilter.model_construct())
+
+    async def test_everything_of_before_an_instant_can_be_revoked(self, store: Any) -> None:
+        """After a restore, what was created before lives no longer; consents and requests of devices are among it."""
+        before = store.clock.now()
+        old = await store.refresh_tokens.store_refresh_token(a_refresh_token(creation_time=before))
+        await store.user_consents.store_user_consent(a_consent(creation_time=before))
+        await store.persisted_grants.store(a_grant("raw", creation_time=before))
+        request = a_backchannel_request(creation_time=before)
+        await store.backchannel_authentication_requests.create_request(request)
+        await store.device_flow.store_device_authorization("device", "USER", a_device_code(creation_time=before))
+        code = await store.authorization_codes.store_authorization_code(an_authorization_code(creation_time=before))
+        family = (await store.authorization_codes.redeem_authorization_code(code)).family
+        store.clock.advance(timedelta(seconds=1))
+        cut = store.clock.now()
+        new = await store.refresh_tokens.store_refresh_token(a_refresh_token(creation_time=cut))
+        assert await store.grants.revoke_before(cut) == 6
+        assert await store.grants.revoke_before(cut) == 0
+        assert await store.refresh_tokens.get_refresh_token(old) is None
+        assert await store.device_flow.find_by_user_code("USER") is None
+        assert len(await store.persisted_grants.get_all(EVERYTHING)) == 1
+        assert await store.refresh_tokens.get_refresh_token(new) is not None
+        with pytest.raises(NotFound):
+            await store.refresh_tokens.store_refresh_token(a_refresh_token(), family=family)
+
+    @pytest.mark.parametrize("instant", [None, "2030-01-01", 7, datetime(2030, 1, 1)], ids=repr)  # noqa: DTZ001
+    async def test_a_cut_is_an_aware_instant(self, store: Any, instant: Any) -> None:
+        """What is no instant revokes nothing."""
+        await store.persisted_grants.store(a_grant("raw"))
+        with pytest.raises((TypeError, ValueError), match="instant"):
+            await store.grants.revoke_before(instant)
+        assert await store.persisted_grants.get("raw") is not None

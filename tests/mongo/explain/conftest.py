@@ -64,6 +64,8 @@ STATE = {
     # Re-encryption walks through all records, a page of `_id`s at a time, and so does it find where a page of sessions
     # begins: the rest of the condition is a range of the index.
     *("payload", "successor", "$or"),
+    # And so does what removes everything of before an instant.
+    "creation_time",
 }
 
 # A filter that says nothing of a field in the middle of an index jumps from one of its values to the next.

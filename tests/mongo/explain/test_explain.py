@@ -20,7 +20,7 @@ from mongostore.models import (
     SessionQuery,
 )
 from mongostore.mongo.documents.grants import GrantFields
-from mongostore.mongo.removal import _delete
+from mongostore.mongo.removal import delete_all
 from mongostore.schema import apply_schema
 from mongostore.signing.options import SigningOptions
 from mongostore.testing.contracts.filled_models import (
@@ -122,10 +122,11 @@ async def persisted_grants(s: Any) -> None:
     for each in sorted(grant_filters(), key=lambda each: len(each.model_fields_set), reverse=True):
         await s.persisted_grants.store(a_grant(type=TYPES[0]))
         assert await s.persisted_grants.remove_all(each), each
+    await s.persisted_grants.remove_created_before(s.clock.now() - timedelta(days=400))
     # What a removal goes on with when one command has no time for all.
     binding = s._databases.main
     query = {"tenant": "default", "subject_id": "bob", "client_id": "app", "type": TYPES[3]}
-    assert await _delete(binding, binding.collection(GrantFields), query)
+    assert await delete_all(binding, binding.collection(GrantFields), query)
 
 
 async def authorization_codes(s: Any) -> None:
@@ -163,6 +164,7 @@ async def user_consents_and_all_grants(s: Any) -> None:
     await s.user_consents.remove_user_consent("dora", "web")
     await s.grants.remove_all_grants("dora", "app", "s1")
     await s.grants.remove_family("family 1")
+    await s.grants.revoke_before(s.clock.now() - timedelta(days=400))
 
 
 async def families(s: Any) -> None:
@@ -197,6 +199,7 @@ async def device_flow(s: Any) -> None:
     await flow.store_device_authorization("short 1", "user new 1", a_device_code())
     await flow.store_device_authorization("new 2", "user short 2", a_device_code())
     await refused(flow.store_device_authorization("new 3", "user 1", a_device_code()), AlreadyExists)
+    await flow.remove_created_before(s.clock.now() - timedelta(days=400))
     await flow.find_by_device_code("device 1")
     await flow.find_by_user_code("user 1")
     await flow.find_by_user_code("unknown")

@@ -58,10 +58,16 @@ CLEAR: dict[str, set[str]] = {
         *("consumed_time", "purge_at", "family", "pending", "predecessor", "completed"),
         *("anchor", "successor_key", "successor_expiration", "retries"),
     },
-    # What a device may do next. `_id` is the hash of the device code, `user_code` a keyed hash.
-    "device_codes": {"user_code", "is_authorized", "last_poll", "consumed_time", "purge_at"},
+    # What a device may do next, and what its request is revoked by. `_id` is the hash of the device code, `user_code` a
+    # keyed hash.
+    "device_codes": {
+        *("user_code", "is_authorized", "last_poll", "consumed_time", "purge_at", "creation_time", "expiration"),
+        *("client_id", "subject_id", "session_id"),
+    },
     # `_id` is the hash of the reference.
-    "pushed_authorization_requests": {"consumed_time", "purge_at"},
+    "pushed_authorization_requests": {
+        *("consumed_time", "purge_at", "expiration", "client_id", "subject_id", "session_id"),
+    },
     # `_id` is the hash of the message's id.
     "messages": {"purge_at"},
     # `_id` is the hash of purpose and handle.
@@ -222,8 +228,8 @@ def handle_forms(*handles: str) -> list[str | bytes]:
 
 async def device_flow(s: Any, told: Told) -> list[str | bytes]:
     """All that is asked and answered is sealed; both codes are hashed."""
-    code = a_device_code(client_id=SENTINEL, description=SENTINEL, requested_scopes=[SENTINEL])
-    answer = {"is_authorized": True, "authorized_scopes": [SENTINEL], "session_id": SENTINEL}
+    code = a_device_code(description=SENTINEL, requested_scopes=[SENTINEL])
+    answer = {"is_authorized": True, "authorized_scopes": [SENTINEL]}
     answered = code.model_copy(update={"subject": Principal([Claim(*[SENTINEL] * 4)], SENTINEL), **answer})
     await s.device_flow.store_device_authorization(DEVICE_CODE, USER_CODE, told("device_codes", code))
     await s.device_flow.update_by_user_code(USER_CODE, told("device_codes", answered))
