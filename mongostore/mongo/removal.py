@@ -42,12 +42,13 @@ async def remove_grants(
     """
     of_any_type = {name: value for name, value in query.items() if name != "type"}
     if released := sorted(released):
+        # Once: what becomes an anchor meanwhile was redeemed or rotated while the removal ran, and may come after it.
         anchors = of_any_type | {"type": {"$in": released}, "anchor": True}
-        await _change_all(binding, grants, anchors, {"$unset": {"anchor": ""}})
+        await _changed_any(binding, grants, anchors, {"$unset": {"anchor": ""}})
     if closed is None or (closed := sorted(closed)):
         issuing = query if closed is None else of_any_type | {"type": {"$in": closed}}
         issuing = issuing | {"anchor": {"$ne": False}}
-        await _change_all(binding, grants, issuing, {"$set": {"anchor": False}})
+        await _close_all(binding, grants, issuing)
     return await delete_all(binding, grants, query)
 
 
@@ -79,8 +80,8 @@ async def _remove_on_a_walk(binding: Binding, collection: Grants, tenant: Tenant
         after = end["_id"]
 
 
-async def _change_all(binding: Binding, grants: Grants, query: Query, change: Query) -> None:
-    """Change every record that matches, and those that come from them meanwhile.
+async def _close_all(binding: Binding, grants: Grants, query: Query) -> None:
+    """Close every record that matches, and those that come from them meanwhile.
 
     A pass may have gone by the place where a record is added. What a code issues during the first pass, the second meets:
     by then every code is closed. Successors may be added during any pass, but each meets a predecessor. So a pass that
@@ -88,7 +89,7 @@ async def _change_all(binding: Binding, grants: Grants, query: Query, change: Qu
     only: a steady stream of new logins does not keep them busy.
     """
     conditions = chain([query, query], repeat(query | {"predecessor": {"$exists": True}}))
-    while await _changed_any(binding, grants, next(conditions), change):
+    while await _changed_any(binding, grants, next(conditions), {"$set": {"anchor": False}}):
         pass
 
 
