@@ -16,7 +16,7 @@ from mongostore.mongo.binding import Binding
 from mongostore.mongo.changes import ChangeFeed
 from mongostore.mongo.connection import Connection
 from mongostore.mongo.server_state import ServerState, read_server_state, ttl_monitor_runs
-from mongostore.protection.key_ring import TenantKeyRing
+from mongostore.protection.tenant_key_ring import TenantKeyRing
 from mongostore.schema import check_schema
 
 _log = logging.getLogger("mongostore")

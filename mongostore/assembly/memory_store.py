@@ -36,7 +36,6 @@ from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.key_ring_service import KeyRingService
 from mongostore.protection.master_keys import LocalMasterKey
 from mongostore.protection.paging_tokens import PagingTokens
-from mongostore.protection.protector import SealingProtector
 from mongostore.signing.key_material import check_usable
 from mongostore.tenancy import DEFAULT_TENANT, Tenant
 from mongostore.tenancy import tenant as checked_tenant
@@ -117,7 +116,7 @@ class MemoryStore(Stores):
         table = GrantTable(clock, options.consumed_retention)
         revisions = MemoryRevisions()
         clients = MemoryClientStore(revisions)
-        tokens = PagingTokens(tenant, SealingProtector(self._key_ring))
+        tokens = PagingTokens(tenant, self._key_ring)
         device_flow = MemoryDeviceFlowStore(clock, options.consumed_retention)
         pushed = MemoryPushedAuthorizationRequestStore(clock, options.consumed_retention)
         stores: dict[str, Any] = {

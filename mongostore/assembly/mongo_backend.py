@@ -128,7 +128,7 @@ class MongoBackends:
             "server_side_sessions": MongoServerSideSessionStore(
                 binding,
                 SessionCodec(tenant, protector, options.session_expiry_grace),
-                PagingTokens(tenant, protector),
+                PagingTokens(tenant, self._key_ring),
                 clock,
             ),
             "leases": leases,

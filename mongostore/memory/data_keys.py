@@ -25,18 +25,18 @@ class MemoryDataKeyStore:
         self._records[place] = record
         return True
 
-    async def replace_wrapped(self, record: DataKeyRecord, expected_master_key_id: str) -> bool:
+    async def replace_wrapped(self, record: DataKeyRecord, expected: DataKeyRecord) -> bool:
         """See `DataKeyStore.replace_wrapped`."""
         place = (record.tenant, record.generation)
-        stored = self._records.get(place)
-        if (
-            stored is None
-            or stored.wrapped is None
-            or stored.key_id != record.key_id
-            or stored.master_key_id != expected_master_key_id
-        ):
+        if record.wrapped is None or self._records.get(place) != expected or expected.is_destroyed:
             return False
-        self._records[place] = replace(stored, wrapped=record.wrapped, master_key_id=record.master_key_id)
+        self._records[place] = replace(
+            expected,
+            wrapped=record.wrapped,
+            master_key_id=record.master_key_id,
+            opens_only=record.opens_only,
+            context_version=record.context_version,
+        )
         return True
 
     async def destroy(self, tenant: str, at: datetime) -> int:

@@ -56,14 +56,17 @@ class KeyRingService:
     async def rewrap(self) -> int:
         """Wrap the keys of every tenant by the current master key, which all of them share.
 
-        To replace a master key: give every node `MasterKeyChain(new, old)`, run this, then drop the old one. Sealed
-        values are not touched. It may be repeated, and run anywhere.
+        To replace a master key: give every node `MasterKeyChain(old, new)`, then every node `MasterKeyChain(new, old)`, run
+        this, then drop the old one. Sealed values are not touched. Data keys that were made under the old one open only
+        from then on, and a new one is made at the next seal, unless it was already. It may be repeated, and run anywhere.
+
+        It also binds keys that a former version stored to all that their records say of them.
 
         Returns:
             How many keys were wrapped anew.
 
         Raises:
-            KeyUnavailable: a key is opened by none of the master keys given; those before it are rewrapped.
+            KeyUnavailable: a key is opened by none of the master keys given, or was damaged; all others are rewrapped.
             StorageUnavailable: the store, or the service that keeps the master key, did not answer; repeat it.
         """
         return await self._key_ring.rewrap()

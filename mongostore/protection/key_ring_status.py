@@ -1,12 +1,12 @@
 """What an operator may see of a key ring: which keys there are and which one seals. No key material."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from mongostore.protection.rotation import active_data_key
-from mongostore.stores.data_keys import DataKeyRecord, KeyPurpose
+from mongostore.protection.ring_snapshot import RingSnapshot
+from mongostore.protection.sealing_choice import may_seal
+from mongostore.stores.data_keys import KeyPurpose
 
 
 class DataKeyStatus(BaseModel):
@@ -16,6 +16,7 @@ class DataKeyStatus(BaseModel):
         key_id: 32 hex digits.
         age: since it was made.
         active: it is the one that seals.
+        opens_only: it never seals: it was made under another master key than the current one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,6 +30,7 @@ class DataKeyStatus(BaseModel):
     destroyed_at: datetime | None
     age: timedelta
     active: bool
+    opens_only: bool
 
 
 class KeyRingStatus(BaseModel):
@@ -50,15 +52,14 @@ class KeyRingStatus(BaseModel):
     keys: tuple[DataKeyStatus, ...]
 
 
-def describe_ring(tenant: str, now: datetime, records: Sequence[DataKeyRecord], master_key_id: str) -> KeyRingStatus:
+def describe_ring(now: datetime, ring: RingSnapshot, master_key_id: str) -> KeyRingStatus:
     """Describe the records of one tenant as they stand at `now`."""
-    destroyed = any(record.wrapped is None for record in records)
-    active = None if destroyed else active_data_key(now, records)
+    active = ring.choice.active
     return KeyRingStatus(
-        tenant=tenant,
+        tenant=ring.tenant,
         master_key_id=master_key_id,
         active_key_id=None if active is None else active.key_id.hex(),
-        destroyed=destroyed,
+        destroyed=ring.is_destroyed,
         keys=tuple(
             DataKeyStatus(
                 generation=record.generation,
@@ -69,8 +70,9 @@ def describe_ring(tenant: str, now: datetime, records: Sequence[DataKeyRecord], 
                 activates_at=record.activates_at,
                 destroyed_at=record.destroyed_at,
                 age=now - record.created,
-                active=record is active,
+                active=record == active,
+                opens_only=record.purpose == "data" and not may_seal(record, master_key_id),
             )
-            for record in records
+            for record in ring.records
         ),
     )

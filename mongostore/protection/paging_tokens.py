@@ -6,7 +6,9 @@ from typing import Final, TypeVar
 
 from mongostore.errors import KeyUnavailable, PayloadUnreadable
 from mongostore.protection.context import Context
-from mongostore.protection.protector import Protector
+from mongostore.protection.envelope import take_apart
+from mongostore.protection.key_ring import KeyRing
+from mongostore.protection.protector import SealingProtector
 from mongostore.stores.paging import Ordered, Page, PageEdges, read_page
 
 # Frozen as long as tokens are in browsers: they open under these names only.
@@ -17,12 +19,18 @@ T = TypeVar("T")
 
 
 class PagingTokens:
-    """Makes and reads the tokens of one tenant's lists. A token opens for the tenant and filter that it was made for."""
+    """Makes and reads the tokens of one tenant's lists. A token opens for the tenant and filter that it was made for.
 
-    def __init__(self, tenant: str, protector: Protector) -> None:
-        """Args: whose lists, and what seals."""
+    Strangers hand tokens in. So one whose data key is not at hand is no token, without a look for that key: made-up ones
+    cost the database nothing, and the first page is the right answer to a real one whose key is so new. And none is told as
+    tampered.
+    """
+
+    def __init__(self, tenant: str, key_ring: KeyRing) -> None:
+        """Args: whose lists, and the keys that seal their tokens."""
         self._tenant = tenant
-        self._protector = protector
+        self._keys = key_ring
+        self._protector = SealingProtector(key_ring)
 
     async def read_page(
         self, items: Ordered[T], scope: list[str | None], token: str | None, size: int, *, backward: bool
@@ -57,6 +65,9 @@ class PagingTokens:
         """Read a token: None when it is malformed, or was made for another tenant or filter."""
         try:
             sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+            key_id, _, _ = take_apart(sealed)
+            if not await self._keys.for_tenant(self._tenant).has(key_id):
+                return None
             plaintext = await self._protector.open(sealed, self._context(scope))
         except (ValueError, PayloadUnreadable, KeyUnavailable):
             return None

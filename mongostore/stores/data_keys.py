@@ -21,6 +21,10 @@ class DataKeyRecord:
         created: when it was made, in milliseconds.
         activates_at: from when on it seals, in milliseconds.
         destroyed_at: when it was destroyed, in milliseconds, or None.
+        opens_only: it never seals, because it was made under another master key than the one that wraps it now.
+        context_version: what `wrapped` is bound to: all of the fields above (2), or not its times and master key (1, as
+            former versions wrote).
+        damaged: something wrote to the record what no key has: it can't be opened. The generation alone is certain.
     """
 
     tenant: str
@@ -32,13 +36,21 @@ class DataKeyRecord:
     created: datetime
     activates_at: datetime
     destroyed_at: datetime | None
+    opens_only: bool = False
+    context_version: int = 2
+    damaged: bool = False
+
+    @property
+    def is_destroyed(self) -> bool:
+        """True for a tombstone."""
+        return self.wrapped is None or self.destroyed_at is not None
 
 
 class DataKeyStore(Protocol):
     """Keeps the key ring of every tenant. All methods raise `StorageUnavailable` when the database does not answer."""
 
     async def load(self, tenant: str) -> list[DataKeyRecord]:
-        """All records of a tenant, tombstones included, by ascending generation.
+        """All records of a tenant, tombstones and damaged ones included, by ascending generation.
 
         Reads what a majority of the replica set holds, from the primary: what `insert` acknowledged is there.
         """
@@ -53,12 +65,16 @@ class DataKeyStore(Protocol):
             StorageUnavailable: it is not known whether the record was stored; load to see.
         """
 
-    async def replace_wrapped(self, record: DataKeyRecord, expected_master_key_id: str) -> bool:
-        """Replace `wrapped` and `master_key_id` of a generation, one conditional write.
+    async def replace_wrapped(self, record: DataKeyRecord, expected: DataKeyRecord) -> bool:
+        """Replace `wrapped`, `master_key_id`, `opens_only` and `context_version` of a generation, one conditional write.
+
+        Args:
+            record: as it is to be.
+            expected: as it was read.
 
         Returns:
-            False, with nothing changed, when the stored record is destroyed, has another `key_id`, or is not wrapped
-            by `expected_master_key_id`. So a destroyed key is never brought back.
+            False, with nothing changed, when the stored record is not `expected` any more. So a destroyed key is never
+            brought back.
         """
 
     async def destroy(self, tenant: str, at: datetime) -> int:

@@ -12,7 +12,7 @@ from bson import json_util
 from pymongo import MongoClient
 
 from mongostore import LocalMasterKey
-from mongostore.errors import PayloadUnreadable, StorageUnavailable
+from mongostore.errors import StorageUnavailable
 from mongostore.memory.data_keys import MemoryDataKeyStore
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
@@ -24,6 +24,7 @@ from mongostore.stores.data_keys import DataKeyRecord, DataKeyStore
 from mongostore.testing import EmbeddedMongo, FakeClock
 
 VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "key_ring.json").read_text("utf-8"))
+RINGS = [pytest.param(VECTOR, id="1"), pytest.param(VECTOR["ring_2"], id="2")]
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 LIMIT = timedelta(seconds=30)
 PLACE = Context("default", "grants", "id", "payload")
@@ -90,22 +91,26 @@ async def test_tombstone_blocks_its_generation(keys):
 
 
 async def test_wrapped_key_is_replaced_only_from_what_was_expected(keys):
-    """The master key and the key id that the caller read must still be there; nothing else of the record changes."""
-    await keys.insert(a_record())
-    new = a_record(wrapped=b"w" * 48, master_key_id="local:new", created=NOW - timedelta(days=1))
-    assert not await keys.replace_wrapped(new, "local:other")
-    assert not await keys.replace_wrapped(replace(new, key_id=b"o" * 16), "local:old")
-    assert not await keys.replace_wrapped(replace(new, tenant="acme"), "local:old")
-    assert await keys.load("default") == [a_record()]
-    assert await keys.replace_wrapped(new, "local:old")
-    assert await keys.load("default") == [replace(new, created=NOW)]
+    """The record that the caller read must still be there; nothing of it changes but how it is wrapped."""
+    old = a_record(context_version=1)
+    await keys.insert(old)
+    new = replace(old, wrapped=b"w" * 48, master_key_id="local:new", opens_only=True, context_version=2)
+    for other in ({"master_key_id": "local:x"}, {"key_id": b"o" * 16}, {"wrapped": b"o"}, {"activates_at": NOW}):
+        assert not await keys.replace_wrapped(new, replace(old, **other))
+    assert not await keys.replace_wrapped(replace(new, tenant="acme"), replace(old, tenant="acme"))
+    assert await keys.load("default") == [old]
+    assert await keys.replace_wrapped(replace(new, created=NOW - timedelta(days=1)), old)
+    assert await keys.load("default") == [new]
+    assert not await keys.replace_wrapped(new, old)
 
 
 async def test_destroyed_key_is_not_brought_back(keys):
     """Replacing the wrapped form of a tombstone changes nothing."""
     await keys.insert(a_record())
     await keys.destroy("default", NOW)
-    assert not await keys.replace_wrapped(a_record(master_key_id="local:new"), "local:old")
+    assert not await keys.replace_wrapped(a_record(master_key_id="local:new"), a_record())
+    (tombstone,) = await keys.load("default")
+    assert not await keys.replace_wrapped(a_record(master_key_id="local:new"), tombstone)
     assert (await keys.load("default"))[0].wrapped is None
 
 
@@ -133,24 +138,25 @@ async def on_mongo(mongo_uri, database_name) -> AsyncIterator[MongoDataKeyStore]
         yield store
 
 
-async def test_ring_of_the_vectors_opens(on_mongo, mongo_connection, database_name):
+@pytest.mark.parametrize("vector", RINGS)
+async def test_ring_of_the_vectors_opens(on_mongo, mongo_connection, database_name, vector):
     """A ring that any version stored is read for ever: its data key, its key for hashes, its tombstone."""
-    documents = json_util.loads(json.dumps(VECTOR["documents"]))
-    mongo_connection[database_name]["data_keys"].insert_many(documents)
+    mongo_connection[database_name]["data_keys"].insert_many(json_util.loads(json.dumps(vector["documents"])))
     ring = KeyRing(on_mongo, LocalMasterKey.from_text(VECTOR["master_key"]), FakeClock())
-    sealed = VECTOR["sealed"]
+    sealed = vector["sealed"]
     context = Context(sealed["tenant"], sealed["collection"], sealed["record_id"], sealed["field"])
     assert unpack(await SealingProtector(ring).open(bytes.fromhex(sealed["envelope"]), context)) == sealed["data"]
-    hashed = VECTOR["keyed_hash"]
+    hashed = vector["keyed_hash"]
     found = await ring.for_tenant(sealed["tenant"]).keyed_hash(hashed["purpose"], hashed["value"])
     assert found.hex() == hashed["hash"]
-    assert (await ring.for_tenant("gone").status()).destroyed
+    assert (await ring.for_tenant(vector["destroyed"]).status()).destroyed
     await ring.close()
 
 
-async def test_records_are_stored_as_in_the_vectors(on_mongo, mongo_connection, database_name):
+@pytest.mark.parametrize("vector", RINGS)
+async def test_records_are_stored_as_in_the_vectors(on_mongo, mongo_connection, database_name, vector):
     """Names and types of the stored fields are frozen."""
-    documents = json_util.loads(json.dumps(VECTOR["documents"]))
+    documents = json_util.loads(json.dumps(vector["documents"]))
     collection = mongo_connection[database_name]["data_keys"]
     collection.insert_many(documents)
     before = list(collection.find({}, sort=[("_id", 1)]))
@@ -161,12 +167,45 @@ async def test_records_are_stored_as_in_the_vectors(on_mongo, mongo_connection, 
     assert list(collection.find({}, sort=[("_id", 1)])) == before
 
 
-async def test_damaged_ring_record_is_named(on_mongo, mongo_connection, database_name):
-    """A record that lacks its key id is told apart from a ring that is not there."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$unset": {"key_id": ""}},
+        {"$unset": {"purpose": "", "created": ""}},
+        {"$set": {"key_id": b"short"}},
+        {"$set": {"key_id": 5}},
+        {"$set": {"wrapped": "text"}},
+        {"$set": {"generation": 7}},
+        {"$set": {"generation": "1"}},
+        {"$set": {"generation": True}},
+        {"$set": {"purpose": "other"}},
+        {"$set": {"purpose": []}},
+        {"$set": {"master_key_id": 5}},
+        {"$set": {"created": "now"}},
+        {"$set": {"activates_at": {}}},
+        {"$set": {"destroyed_at": "never"}},
+        {"$set": {"opens_only": "yes"}},
+        {"$set": {"context_version": "2"}},
+    ],
+    ids=str,
+)
+async def test_damaged_ring_record_keeps_its_generation(on_mongo, mongo_connection, database_name, change):
+    """Of what a record has become, only its place in the ring is certain; the others are read."""
     await on_mongo.insert(a_record())
-    mongo_connection[database_name]["data_keys"].update_one({}, {"$unset": {"key_id": ""}})
-    with pytest.raises(PayloadUnreadable, match=r"default\|1"):
-        await on_mongo.load("default")
+    await on_mongo.insert(a_record(2))
+    mongo_connection[database_name]["data_keys"].update_one({"_id": "default|1"}, change)
+    damaged, whole = await on_mongo.load("default")
+    assert (damaged.generation, damaged.damaged) == (1, True)
+    assert whole == a_record(2)
+
+
+async def test_records_of_other_forms_are_left_out(on_mongo, mongo_connection, database_name, caplog):
+    """What never was a key of ours is told by its `_id`; the ring is read beside it."""
+    await on_mongo.insert(a_record())
+    foreign = ["default|x", "default|01", "default|" + "9" * 5_000, "default|-1", "acme|1", 7]
+    mongo_connection[database_name]["data_keys"].insert_many({"_id": each, "tenant": "default"} for each in foreign)
+    assert await on_mongo.load("default") == [a_record()]
+    assert "default|x" in caplog.text
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@ from mongostore.errors import KeyUnavailable
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
 from mongostore.mongo.data_keys import MongoDataKeyStore
-from mongostore.protection.key_ring import KeyRing, TenantKeyRing
+from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.master_keys import MasterKey
 from mongostore.protection.rotation import KeyRotationPolicy
+from mongostore.protection.tenant_key_ring import TenantKeyRing
 from mongostore.testing import FakeClock
 from mongostore.testing.factories import a_grant
 

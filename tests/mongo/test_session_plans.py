@@ -73,7 +73,7 @@ async def costs_of_page(store, raw, wire, number):
     """
     last = raw.find_one({"tenant": "default", "folded_name": f"user {number * PAGE:07}"})
     place = (last["folded_name"], last["_id"].partition("|")[2])
-    tokens = PagingTokens("default", store.server_side_sessions._codec._protector)
+    tokens = PagingTokens("default", store._key_ring)
     token = await tokens.seal(PageEdges(place, place, number, PAGE), SessionSearch.of(SessionQuery()).scope())
     costs = []
     for back in (False, True):

@@ -15,7 +15,9 @@ class DataKeyFields(StoredFields):
         generation: counts from 1; 0 is the key for keyed hashes.
         purpose: "data" seals payloads, "hash" keys the hashes of short codes.
         key_id: 16 bytes, named in every envelope.
-        wrapped: the key as the master key wrapped it; absent once destroyed.
+        wrapped: the key as the master key wrapped it, bound to all other fields; absent once destroyed.
+        opens_only: true when it never seals; else absent.
+        context_version: which fields it is bound to; absent in records of former versions.
     """
 
     label: ClassVar[str] = "data_keys"
@@ -29,3 +31,5 @@ class DataKeyFields(StoredFields):
     created: datetime
     activates_at: datetime
     destroyed_at: datetime | None = None
+    opens_only: bool | None = None
+    context_version: int | None = None

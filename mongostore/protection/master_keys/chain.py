@@ -7,7 +7,12 @@ from mongostore.protection.master_keys.protocol import MasterKey, checked_master
 class MasterKeyChain:
     """Wraps with the current master key and unwraps with whichever wrapped.
 
-    To replace a master key: give every node `MasterKeyChain(new, old)`, run the key ring's `rewrap`, then drop the old.
+    Data keys that a previous master key wrapped open what they sealed, and seal no more: a node makes a new one under the
+    current master key when it next seals.
+
+    To replace a master key: give every node `MasterKeyChain(old, new)`, so that each can open what is to come, then every
+    node `MasterKeyChain(new, old)`, run the key ring's `rewrap`, then drop the old. Without the first step, nodes that have
+    the old one alone raise `KeyUnavailable` as soon as another has made a key under the new one.
     """
 
     def __init__(self, current: MasterKey, *previous: MasterKey) -> None:

@@ -339,7 +339,7 @@ async def tenants_and_key_ring(s: Any) -> None:
     # What that does under another master key.
     data_keys = s._key_ring._store
     (record, *_) = await data_keys.load("default")
-    assert await data_keys.replace_wrapped(record, record.master_key_id)
+    assert await data_keys.replace_wrapped(record, record)
     assert await s.key_ring.destroy("few")
     assert await s.tenants.delete("few") == 3
     assert "acme" in await s.tenants.list()

@@ -84,6 +84,7 @@ CLEAR: dict[str, set[str]] = {
     # The data keys themselves are wrapped by the master key.
     "data_keys": {
         *("generation", "purpose", "key_id", "wrapped", "master_key_id", "created", "activates_at", "destroyed_at"),
+        *("opens_only", "context_version"),
     },
     "leases": {"owner", "fence", "expires"},
     "revisions": {"value"},

@@ -144,13 +144,50 @@ async def test_unknown_key_is_named_and_looked_up_at_most_every_five_seconds(sto
     assert store.loads == loads + 3
 
 
-async def test_memory_of_unknown_keys_is_bounded(new_node):
-    """Thousands of garbage ids don't fill the memory."""
-    ring = new_node().for_tenant("default")
-    for number in range(2_500):
-        with pytest.raises(KeyUnavailable):
-            await ring.opening_key(number.to_bytes(16, "big"))
-    assert len(ring._unknown_keys) <= 1_000
+async def test_thousands_of_unknown_keys_cost_five_reads_and_no_memory(store, new_node, clock):
+    """Whatever their ids; five seconds later it is five more. A key of another node that is met then is found."""
+    here, there = new_node(), new_node()
+    ring = here.for_tenant("default")
+    await ring.sealing_key()
+    loads = store.loads
+    for _ in range(2):
+        for number in range(2_500):
+            with pytest.raises(KeyUnavailable):
+                await ring.opening_key(number.to_bytes(16, "big"))
+        clock.advance(5 * SECOND)
+    assert store.loads == loads + 2 * 5
+    assert len(ring._unknown_keys) <= 5
+    await there.for_tenant("default").rotate()
+    assert await SealingProtector(here).open(await SealingProtector(there).seal(b"x", PLACE), PLACE) == b"x"
+
+
+async def test_keys_that_are_found_count_for_nothing(new_node):
+    """However many rotations a node has missed, and whatever garbage came between: few ids look in vain."""
+    here, there = new_node(), new_node()
+    await SealingProtector(here).seal(b"x", PLACE)
+    for number in range(20):
+        await there.for_tenant("default").rotate()
+        sealed = await SealingProtector(there).seal(b"x", PLACE)
+        if number < 4:
+            with pytest.raises(KeyUnavailable):
+                await here.for_tenant("default").opening_key(number.to_bytes(16, "big"))
+        assert await SealingProtector(here).open(sealed, PLACE) == b"x"
+
+
+async def test_asking_whether_a_key_is_there_reads_the_ring_for_no_id(store, new_node, clock):
+    """Of a ring that was just read, only what it had is known; once it is stale, it is read, however many ask."""
+    here, there = new_node().for_tenant("default"), new_node().for_tenant("default")
+    key = await here.sealing_key()
+    assert await there.has(key.key_id)
+    await here.rotate()
+    new = (await here.sealing_key()).key_id
+    loads = store.loads
+    for number in range(100):
+        assert not await there.has(number.to_bytes(16, "big"))
+    assert not await there.has(new)
+    assert store.loads == loads
+    clock.advance(DEFAULT_REFRESH_INTERVAL)
+    assert await there.has(new)
 
 
 async def test_wrong_master_key_fails_at_open_with_all_names(new_node, store, master_key):

@@ -6,7 +6,6 @@ import pytest
 
 from mongostore.protection.rotation import (
     KeyRotationPolicy,
-    RotationPlan,
     active_data_key,
     decide_rotation,
     newest_generation,
@@ -62,7 +61,7 @@ def test_successor_is_due_one_propagation_ahead_of_the_interval():
     """By default it is stored 90 days less an hour after activation and seals an hour later."""
     due = START + 90 * DAY - HOUR
     assert decide_rotation(due - timedelta(milliseconds=1), [record(1)], POLICY) is None
-    assert decide_rotation(due, [record(1)], POLICY) == RotationPlan(2, due + HOUR)
+    assert decide_rotation(due, [record(1)], POLICY) == due + HOUR
 
 
 def test_announced_successor_is_enough():
@@ -71,19 +70,19 @@ def test_announced_successor_is_enough():
     records = [record(0, purpose="hash"), record(1), record(2, due + HOUR)]
     assert decide_rotation(due, records, POLICY) is None
     assert decide_rotation(due + 2 * HOUR, records, POLICY) is None
-    assert decide_rotation(due + 90 * DAY, records, POLICY) == RotationPlan(3, due + 90 * DAY + HOUR)
+    assert decide_rotation(due + 90 * DAY, records, POLICY) == due + 90 * DAY + HOUR
 
 
 def test_idle_tenant_gets_time_to_propagate():
     """Long after the interval, the successor is still announced an hour ahead."""
     now = START + 400 * DAY
-    assert decide_rotation(now, [record(1)], POLICY) == RotationPlan(2, now + HOUR)
+    assert decide_rotation(now, [record(1)], POLICY) == now + HOUR
 
 
 def test_key_announced_by_a_clock_years_ahead_does_not_stop_rotation():
-    """The successor in the far future is passed over, with a generation beyond its."""
+    """The successor in the far future is passed over."""
     now = START + 90 * DAY
-    assert decide_rotation(now, [record(1), record(2, START + 3650 * DAY)], POLICY) == RotationPlan(3, now + HOUR)
+    assert decide_rotation(now, [record(1), record(2, START + 3650 * DAY)], POLICY) == now + HOUR
 
 
 def test_nothing_is_made_for_empty_and_destroyed_rings():
@@ -106,3 +105,12 @@ def test_policy_that_cannot_announce_is_refused(propagation):
     """Propagation is at least nothing and shorter than the interval."""
     with pytest.raises(ValueError, match="propagation"):
         KeyRotationPolicy(propagation=propagation)
+
+
+@pytest.mark.parametrize("name", ["rotation_interval", "propagation"])
+def test_policy_of_no_durations_is_refused(name):
+    """What is none is a TypeError; what no instant can be moved by, a ValueError."""
+    with pytest.raises(TypeError, match=name):
+        KeyRotationPolicy(**{name: 5})
+    with pytest.raises(ValueError, match="must not exceed"):
+        KeyRotationPolicy(**{name: timedelta.max})

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -89,7 +89,7 @@ async def test_wrapped_keys(vector):
     """A wrapped data key and the context that it is bound to are laid out as documented."""
     master_key = LocalMasterKey.from_text(FORMATS["master_key"]["text"])
     wrapped, context = bytes.fromhex(vector["wrapped"]), bytes.fromhex(vector["context"])
-    instant = datetime(2026, 1, 1, tzinfo=UTC)
+    instant = "2026-01-01T00:00:00+00:00"
     record = DataKeyRecord(
         tenant=vector["tenant"],
         generation=vector["generation"],
@@ -97,9 +97,11 @@ async def test_wrapped_keys(vector):
         key_id=bytes.fromhex(vector["key_id"]),
         wrapped=wrapped,
         master_key_id=master_key.id,
-        created=instant,
-        activates_at=instant,
+        created=datetime.fromisoformat(vector.get("created", instant)),
+        activates_at=datetime.fromisoformat(vector.get("activates_at", instant)),
         destroyed_at=None,
+        opens_only=vector.get("opens_only", False),
+        context_version=vector["context_version"],
     )
     assert wrapping_context(record) == context
     assert (await master_key.wrap(bytes.fromhex(vector["data_key"]), context)).hex() == vector["wrapped"]
