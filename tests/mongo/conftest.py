@@ -107,7 +107,8 @@ def open_store(mongo_uri: str, wire: Wire) -> Callable[..., AbstractAsyncContext
 
     @asynccontextmanager
     async def opened(database: str, **options: Any) -> AsyncIterator[MongoStore]:
-        chosen = StoreOptions(**options)
+        # However busy the machine is, unless the limit is what a test is about.
+        chosen = StoreOptions(**{"operation_timeout": LIMIT, "server_selection_timeout": LIMIT, **options})
         async with (
             AsyncMongoClient(mongo_uri, event_listeners=[wire]) as client,
             MongoStore(client, database=database, master_key=MASTER_KEY, options=chosen, clock=FakeClock()) as store,
