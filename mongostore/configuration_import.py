@@ -231,12 +231,20 @@ async def _names_in_use(store: ConfigurationStores, items: list[_Item]) -> list[
     problems = []
     # Not from a cache, which may not know yet what another node has saved.
     for name, item in identity_resources.items():
-        if await read_api_scope(name) is not None:
+        if await _is_stored(read_api_scope, name):
             problems.append(f"{item.place}: a stored API scope has this name")
     for name, item in api_scopes.items():
-        if await read_identity_resource(name) is not None:
+        if await _is_stored(read_identity_resource, name):
             problems.append(f"{item.place}: a stored identity resource has this name")
     return problems
+
+
+async def _is_stored(read: Callable[[str], Awaitable[object]], name: str) -> bool:
+    try:
+        return await read(name) is not None
+    except InvalidModel:
+        # There, though it is not served.
+        return True
 
 
 async def _save(store: ConfigurationStores, item: _Item) -> bool:

@@ -44,16 +44,16 @@ class StaleRevision(MongostoreError):
 
 
 class InvalidModel(MongostoreError):
-    """What is to be saved breaks the rules; nothing was written.
+    """What is to be saved breaks the rules, and nothing was written; or what was read to be changed does.
 
     Attributes:
         problems: every broken rule, one sentence each.
     """
 
-    def __init__(self, what: str, problems: Sequence[str]) -> None:
+    def __init__(self, what: str, problems: Sequence[str], verdict: str = "can't be saved") -> None:
         self.problems = tuple(problems)
         listed = "".join(f"\n  - {problem}" for problem in self.problems)
-        super().__init__(f"{what} can't be saved:{listed}")
+        super().__init__(f"{what} {verdict}:{listed}")
 
 
 class StorageUnavailable(MongostoreError):

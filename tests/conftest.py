@@ -91,14 +91,15 @@ def database_name(mongo_connection: MongoClient) -> Iterator[str]:
 
 @pytest.fixture
 def steps_of() -> Callable[..., AbstractContextManager[list[int]]]:
-    """Counts the lines that a block runs, into a list of one: what Python code costs on any machine."""
+    """Counts the interpreter's steps in a block, into a list of one: what Python code costs on any machine."""
 
     @contextmanager
     def counted() -> Iterator[list[int]]:
         steps = [0]
 
-        def trace(_frame: FrameType, _event: str, _argument: object) -> Any:
-            steps[0] += 1
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            frame.f_trace_opcodes = True
+            steps[0] += event == "opcode"
             return trace
 
         before = sys.gettrace()

@@ -8,6 +8,8 @@ from mongostore.assembly.admission import Admission, admitted, keys_of_admitted
 from mongostore.assembly.arguments import checked_clock, checked_options
 from mongostore.assembly.stores import Backend, Stores
 from mongostore.assembly.tenants import OnProgress, Tenants
+from mongostore.assembly.valid_stores import ValidClientStore, ValidIdentityProviderStore, ValidResourceStore
+from mongostore.assembly.validity import Validity
 from mongostore.caching import CachingOptions, ConfigurationCaches
 from mongostore.clock import Clock
 from mongostore.health import HealthReport, check_memory_health
@@ -59,6 +61,7 @@ class MemoryStore(Stores):
         clock = checked_clock(clock)
         self._options = options = checked_options(options)
         self._observer = observer = Observer(options, clock, system="memory")
+        self._validity = Validity(clock, observer.events)
         registry = MemoryTenantRegistry()
         self._admission = Admission(registry, options.tenancy, registry.register, clock)
         data_keys = keys_of_admitted(MemoryDataKeyStore(), self._admission)
@@ -115,15 +118,17 @@ class MemoryStore(Stores):
         options = self._options
         table = GrantTable(clock, options.consumed_retention)
         revisions = MemoryRevisions()
-        clients = MemoryClientStore(revisions)
+        validity = self._validity
+        clients = ValidClientStore(MemoryClientStore(revisions), validity, tenant)
+        providers = MemoryIdentityProviderStore(revisions)
         tokens = PagingTokens(tenant, self._key_ring)
         device_flow = MemoryDeviceFlowStore(clock, options.consumed_retention)
         pushed = MemoryPushedAuthorizationRequestStore(clock, options.consumed_retention)
         stores: dict[str, Any] = {
             "clients": clients,
-            "resources": MemoryResourceStore(revisions),
+            "resources": ValidResourceStore(MemoryResourceStore(revisions), validity, tenant),
             "cors_policy": MemoryCorsPolicyService(clients),
-            "identity_providers": MemoryIdentityProviderStore(revisions),
+            "identity_providers": ValidIdentityProviderStore(providers, validity, tenant),
             "persisted_grants": MemoryPersistedGrantStore(table),
             "grant_records": MemoryGrantRecordStore(table),
             "device_flow": device_flow,

@@ -1,10 +1,12 @@
 """The stores of one tenant on MongoDB."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mongostore.assembly.admission import Admit, admitted
 from mongostore.assembly.stores import Backend
+from mongostore.assembly.valid_stores import ValidClientStore, ValidIdentityProviderStore, ValidResourceStore
+from mongostore.assembly.validity import CLIENT, Validity
 from mongostore.caching import (
     CachedClientStore,
     CachedCorsPolicyService,
@@ -13,6 +15,7 @@ from mongostore.caching import (
     ConfigurationCaches,
 )
 from mongostore.clock import Clock
+from mongostore.models import Client
 from mongostore.mongo.cleanup import MongoCleanupRecords
 from mongostore.mongo.clients import MongoClientStore
 from mongostore.mongo.cors import MongoCorsPolicyService
@@ -45,6 +48,12 @@ from mongostore.signing.key_material import check_usable
 from mongostore.stores.messages import MessageKind
 from mongostore.tenancy import Tenant
 
+_VALID: Mapping[str, Callable[[Any, Validity, Tenant], object]] = {
+    "clients": ValidClientStore,
+    "resources": ValidResourceStore,
+    "identity_providers": ValidIdentityProviderStore,
+}
+
 
 class MongoBackends:
     """Makes the stores of any tenant of a deployment."""
@@ -72,6 +81,7 @@ class MongoBackends:
         self._databases = databases
         self._key_ring = key_ring
         self._protector = SealingProtector(key_ring, observer.tampered)
+        self._validity = Validity(clock, observer.events)
         self._clock = clock
         self._options = options
         self._caches = caches
@@ -81,7 +91,7 @@ class MongoBackends:
 
         Args:
             tenant: whose.
-            replacements: the user's own stores, by attribute; they are used as they are.
+            replacements: the user's own stores, by attribute; what they give of configuration is served if valid.
             admit: is asked before anything is written that could be the tenant's first.
         """
         own = {**self._configuration(tenant), **self._operational(tenant)}
@@ -89,16 +99,29 @@ class MongoBackends:
         caching = self._options.caching
         if caching is not None:
             stores = stores | self._cached(stores, tenant)
-        stores.update(replacements)
+        stores.update(self._valid(replacements, tenant))
         return Backend(**stores)
 
     def _configuration(self, tenant: Tenant) -> dict[str, Any]:
-        binding = self._databases.configuration(tenant)
+        binding, validity, protector = self._databases.configuration(tenant), self._validity, self._protector
+        providers = MongoIdentityProviderStore(binding, tenant, protector)
         return {
-            "clients": MongoClientStore(binding, tenant),
-            "resources": MongoResourceStore(binding, tenant),
-            "cors_policy": MongoCorsPolicyService(binding, tenant),
-            "identity_providers": MongoIdentityProviderStore(binding, tenant, self._protector),
+            "clients": ValidClientStore(MongoClientStore(binding, tenant, protector), validity, tenant),
+            "resources": ValidResourceStore(MongoResourceStore(binding, tenant, protector), validity, tenant),
+            "cors_policy": MongoCorsPolicyService(binding, tenant, protector, self._counts_for_origins(tenant)),
+            "identity_providers": ValidIdentityProviderStore(providers, validity, tenant, providers.get_all_providers),
+        }
+
+    def _counts_for_origins(self, tenant: Tenant) -> Callable[[Client], bool]:
+        def is_served(client: Client) -> bool:
+            return self._validity.served(tenant, CLIENT, client, "cors_policy.is_origin_allowed") is not None
+
+        return is_served
+
+    def _valid(self, replacements: Mapping[str, Any], tenant: Tenant) -> dict[str, Any]:
+        return {
+            name: _VALID[name](store, self._validity, tenant) if name in _VALID else store
+            for name, store in replacements.items()
         }
 
     def _operational(self, tenant: Tenant) -> dict[str, Any]:

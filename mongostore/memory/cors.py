@@ -1,13 +1,13 @@
 """`CorsPolicyService` without a database."""
 
-from mongostore.memory.clients import MemoryClientStore
 from mongostore.models.origins import normalize_origin
+from mongostore.stores.clients import ClientStore
 
 
 class MemoryCorsPolicyService:
-    """Allows the origins of the enabled clients of a `MemoryClientStore`."""
+    """Allows the origins of the enabled clients of a store of clients."""
 
-    def __init__(self, clients: MemoryClientStore) -> None:
+    def __init__(self, clients: ClientStore) -> None:
         self._clients = clients
 
     async def is_origin_allowed(self, origin: str) -> bool:

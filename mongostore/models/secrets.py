@@ -102,12 +102,13 @@ def secret_problems(name: str, secrets: Iterable[Secret]) -> list[str]:
             problems.append(f"{which} has no type")
         if not secret.value.strip():
             problems.append(f"{which} has no value")
-        elif secret.type == SecretType.SharedSecret and not _is_digest(secret.value):
+        elif secret.type == SecretType.SharedSecret and not is_digest(secret.value):
             problems.append(f"{which} is no hash: make it with Secret.sha256(…) or Secret.sha512(…)")
     return problems
 
 
-def _is_digest(value: str) -> bool:
+def is_digest(value: str) -> bool:
+    """Tell whether a value is base64 of what SHA-256 or SHA-512 gives."""
     try:
         return len(base64.b64decode(value, validate=True)) in _DIGEST_SIZES
     except (binascii.Error, ValueError):

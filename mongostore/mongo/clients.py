@@ -6,15 +6,17 @@ from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from mongostore.errors import PayloadUnreadable
+from mongostore.errors import KeyUnavailable, PayloadUnreadable
 from mongostore.models import Client
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import record_id
-from mongostore.mongo.documents.clients import CLIENTS, ClientFields, client_fields
+from mongostore.mongo.documents.clients import CLIENTS, ClientFields
 from mongostore.mongo.documents.configuration import StoredDocument, tenant_ids
+from mongostore.mongo.documents.sealed_secrets import client_codec
 from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.revisions import RevisedRecords
+from mongostore.protection.protector import Protector
 from mongostore.stores.clients import check_client
 from mongostore.stores.revised import Revised
 from mongostore.tenancy import Tenant
@@ -27,9 +29,10 @@ _BATCH_SIZE = 200
 class MongoClientStore:
     """Clients of one tenant in MongoDB."""
 
-    def __init__(self, binding: Binding, tenant: Tenant) -> None:
+    def __init__(self, binding: Binding, tenant: Tenant, protector: Protector) -> None:
         self._binding = binding
         self._tenant = tenant
+        self._codec = client_codec(tenant, protector)
         self._records = RevisedRecords(binding, tenant)
 
     async def find_client_by_id(self, client_id: str) -> Client | None:
@@ -37,7 +40,7 @@ class MongoClientStore:
         if not is_identifier(client_id):
             return None
         found = await find_by_id(self._binding, "find a client", self._clients, record_id(self._tenant, client_id))
-        return None if found is None else CLIENTS.model(found)
+        return None if found is None else await self._codec.model(found)
 
     async def find_enabled_client_by_id(self, client_id: str) -> Client | None:
         """See `ClientStore.find_enabled_client_by_id`."""
@@ -46,14 +49,14 @@ class MongoClientStore:
 
     async def get_all_clients(self) -> AsyncIterator[Client]:
         """See `ClientStore.get_all_clients`. Between two batches, no cursor is open."""
-        damage: PayloadUnreadable | None = None
+        damage: PayloadUnreadable | KeyUnavailable | None = None
         any_readable = False
         batch = await self._batch(None)
         while batch:
             for document in batch:
                 try:
-                    client = CLIENTS.model(document)
-                except PayloadUnreadable as error:
+                    client = await self._codec.model(document)
+                except (PayloadUnreadable, KeyUnavailable) as error:
                     _log.error("a client is left out: %s", error)
                     damage = error
                 else:
@@ -66,7 +69,7 @@ class MongoClientStore:
     async def save_client(self, client: Client, *, expected_revision: int | None = None) -> int:
         """See `ClientStore.save_client`."""
         client = check_client(client, expected_revision)
-        fields = client_fields(self._tenant, client)
+        fields = await self._codec.fields(client)
         return await self._records.save(ClientFields, fields, CLIENTS.what(client.client_id), expected_revision)
 
     async def get_client_revision(self, client_id: str) -> int | None:
@@ -82,7 +85,7 @@ class MongoClientStore:
     async def read_client(self, client_id: str) -> Revised[Client] | None:
         """See `ClientStore.read_client`."""
         found = await self._records.read(ClientFields, client_id, "read a client")
-        return None if found is None else Revised(CLIENTS.model(found), CLIENTS.revision(found))
+        return None if found is None else Revised(await self._codec.model(found), CLIENTS.revision(found))
 
     async def delete_client(self, client_id: str, *, expected_revision: int | None = None) -> bool:
         """See `ClientStore.delete_client`."""

@@ -12,7 +12,6 @@ from mongostore.mongo.documents.configuration import readable, stored_revision, 
 from mongostore.mongo.documents.identity_providers import (
     IdentityProviderCodec,
     IdentityProviderFields,
-    provider_name,
     what,
 )
 from mongostore.mongo.revisions import RevisedRecords
@@ -33,12 +32,17 @@ class MongoIdentityProviderStore:
 
     async def get_all_scheme_names(self) -> list[IdentityProviderName]:
         """See `IdentityProviderStore.get_all_scheme_names`."""
+        return [
+            IdentityProviderName(scheme=each.scheme, display_name=each.display_name, enabled=each.enabled)
+            for each in await self.get_all_providers()
+        ]
+
+    async def get_all_providers(self) -> list[IdentityProvider]:
+        """Read every provider whole: what stands beside the sealed properties is believed only together with them."""
         query = {"_id": tenant_ids(self._tenant)}
         with self._binding.call("list identity providers") as own:
-            found = await self._providers.find(
-                query, ["display_name", "enabled"], sort=[("_id", 1)], session=own
-            ).to_list()
-        return readable(found, provider_name)
+            found = await self._providers.find(query, sort=[("_id", 1)], session=own).to_list()
+        return await readable(found, self._codec.provider)
 
     async def get_by_scheme(self, scheme: str) -> IdentityProvider | None:
         """See `IdentityProviderStore.get_by_scheme`."""

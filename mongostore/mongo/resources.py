@@ -15,7 +15,9 @@ from mongostore.mongo.documents.resources import (
     ApiResourceFields,
     ScopeFields,
 )
+from mongostore.mongo.documents.sealed_secrets import api_resource_codec
 from mongostore.mongo.revisions import RevisedRecords
+from mongostore.protection.protector import Protector
 from mongostore.stores.configuration import OFFLINE_ACCESS, ScopeKind, wanted_names
 from mongostore.stores.resources import ResourceT, check_resource, enabled_only
 from mongostore.stores.revised import Revised
@@ -28,28 +30,29 @@ API_SCOPE: ScopeKind = "api_scope"
 class MongoResourceStore:
     """Resources of one tenant in MongoDB."""
 
-    def __init__(self, binding: Binding, tenant: Tenant) -> None:
+    def __init__(self, binding: Binding, tenant: Tenant, protector: Protector) -> None:
         self._binding = binding
         self._tenant = tenant
+        self._api_resources = api_resource_codec(tenant, protector)
         self._records = RevisedRecords(binding, tenant)
 
     async def find_identity_resources_by_scope_name(self, names: Iterable[str]) -> list[IdentityResource]:
         """See `ResourceStore.find_identity_resources_by_scope_name`."""
-        return IDENTITY_RESOURCES.models(await self._scopes(wanted_names(names), IDENTITY_RESOURCE))
+        return await IDENTITY_RESOURCES.models(await self._scopes(wanted_names(names), IDENTITY_RESOURCE))
 
     async def find_api_scopes_by_name(self, names: Iterable[str]) -> list[ApiScope]:
         """See `ResourceStore.find_api_scopes_by_name`."""
-        return API_SCOPES.models(await self._scopes(wanted_names(names), API_SCOPE))
+        return await API_SCOPES.models(await self._scopes(wanted_names(names), API_SCOPE))
 
     async def find_api_resources_by_scope_name(self, names: Iterable[str]) -> list[ApiResource]:
         """See `ResourceStore.find_api_resources_by_scope_name`."""
-        return API_RESOURCES.models(await self._api_resources_of(wanted_names(names)))
+        return await self._api_resources.models(await self._api_resources_of(wanted_names(names)))
 
     async def find_api_resources_by_name(self, names: Iterable[str]) -> list[ApiResource]:
         """See `ResourceStore.find_api_resources_by_name`."""
         wanted = wanted_names(names)
         query = {"_id": {"$in": self._ids(wanted)}}
-        return API_RESOURCES.models(await self._find(ApiResourceFields, query) if wanted else [])
+        return await self._api_resources.models(await self._find(ApiResourceFields, query) if wanted else [])
 
     async def get_all_resources(self) -> Resources:
         """See `ResourceStore.get_all_resources`."""
@@ -57,13 +60,13 @@ class MongoResourceStore:
         scopes, api_resources = await asyncio.gather(
             self._find(ScopeFields, everything), self._find(ApiResourceFields, everything)
         )
-        return _resources(scopes, api_resources, offline_access=False)
+        return await self._resources(scopes, api_resources, offline_access=False)
 
     async def find_resources_by_scope(self, names: Iterable[str]) -> Resources:
         """See `ResourceStore.find_resources_by_scope`."""
         wanted = wanted_names(names)
         scopes, api_resources = await asyncio.gather(self._scopes(wanted), self._api_resources_of(wanted))
-        return _resources(scopes, api_resources, offline_access=OFFLINE_ACCESS in wanted)
+        return await self._resources(scopes, api_resources, offline_access=OFFLINE_ACCESS in wanted)
 
     async def find_enabled_resources_by_scope(self, names: Iterable[str]) -> Resources:
         """See `ResourceStore.find_enabled_resources_by_scope`."""
@@ -86,7 +89,7 @@ class MongoResourceStore:
     async def save_api_resource(self, resource: ApiResource, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_api_resource`."""
         resource = check_resource(resource, ApiResource, "the API resource", expected_revision)
-        fields = API_RESOURCES.fields(self._tenant, resource)
+        fields = await self._api_resources.fields(resource)
         what = API_RESOURCES.what(resource.name)
         return await self._records.save(ApiResourceFields, fields, what, expected_revision)
 
@@ -101,7 +104,7 @@ class MongoResourceStore:
     async def read_api_resource(self, name: str) -> Revised[ApiResource] | None:
         """See `ResourceStore.read_api_resource`."""
         found = await self._records.read(ApiResourceFields, name, "read an API resource")
-        return None if found is None else Revised(API_RESOURCES.model(found), API_RESOURCES.revision(found))
+        return None if found is None else Revised(await self._api_resources.model(found), API_RESOURCES.revision(found))
 
     async def delete_identity_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_identity_resource`."""
@@ -145,18 +148,17 @@ class MongoResourceStore:
             return None
         return Revised(codec.model(found), codec.revision(found))
 
+    async def _resources(
+        self, scopes: Sequence[StoredDocument], api_resources: Sequence[StoredDocument], *, offline_access: bool
+    ) -> Resources:
+        identity_resources = [each for each in scopes if each.get("kind") == IDENTITY_RESOURCE]
+        api_scopes = [each for each in scopes if each.get("kind") == API_SCOPE]
+        return Resources(
+            identity_resources=await IDENTITY_RESOURCES.models(identity_resources),
+            api_resources=await self._api_resources.models(api_resources),
+            api_scopes=await API_SCOPES.models(api_scopes),
+            offline_access=offline_access,
+        )
+
     def _ids(self, names: list[str]) -> list[str]:
         return [record_id(self._tenant, name) for name in names]
-
-
-def _resources(
-    scopes: Sequence[StoredDocument], api_resources: Sequence[StoredDocument], *, offline_access: bool
-) -> Resources:
-    return Resources(
-        identity_resources=IDENTITY_RESOURCES.models(
-            [each for each in scopes if each.get("kind") == IDENTITY_RESOURCE]
-        ),
-        api_resources=API_RESOURCES.models(api_resources),
-        api_scopes=API_SCOPES.models([each for each in scopes if each.get("kind") == API_SCOPE]),
-        offline_access=offline_access,
-    )

@@ -129,13 +129,13 @@ def parse(key: SerializedKey) -> SigningCredentials:
     Raises:
         PayloadUnreadable: it is no private JWK of the key that it says to be.
     """
-    found = _read(key)
-    if isinstance(found, str):
+    try:
+        return _read(key)
+    except _UnusableError as problem:
         raise PayloadUnreadable(
-            f"the signing key {key.id[:100]!r} can't be used: {found}. Restore it from a backup, or delete it",
+            f"the signing key {key.id[:100]!r} can't be used: {problem}. Restore it from a backup, or delete it",
             collection="signing_keys",
-        )
-    return found
+        ) from None
 
 
 def check_usable(key: SerializedKey) -> None:
@@ -144,27 +144,31 @@ def check_usable(key: SerializedKey) -> None:
     Raises:
         ValueError: it is no private JWK of the algorithm that it names; the message says what is wrong.
     """
-    found = _read(key)
-    if isinstance(found, str):
-        raise ValueError(f"the signing key {key.id[:100]!r} can't be stored: {found}")  # noqa: TRY004 - no wrong type
-    if isinstance(found.private_key, rsa.RSAPrivateKey) and found.private_key.key_size < SMALLEST_RSA_KEY:
+    try:
+        private_key = _read(key).private_key
+    except _UnusableError as problem:
+        raise ValueError(f"the signing key {key.id[:100]!r} can't be stored: {problem}") from None
+    if private_key.key_size < SMALLEST_RSA_KEY and isinstance(private_key, rsa.RSAPrivateKey):
         raise ValueError(
             f"the signing key {key.id[:100]!r} can't be stored: an RSA key has {SMALLEST_RSA_KEY} bits at least "
-            f"(RFC 7518, section 3.3), this one has {found.private_key.key_size}"
+            f"(RFC 7518, section 3.3), this one has {private_key.key_size}"
         )
 
 
-def _read(key: SerializedKey) -> SigningCredentials | str:
-    """The key, or what is wrong with it. Nothing is raised: errors of parsers carry the data, also as a context."""
+class _UnusableError(Exception):
+    """Why data are no key that can sign; it quotes nothing of them."""
+
+
+def _read(key: SerializedKey) -> SigningCredentials:
     if key.version != _VERSION:
-        return f"its version is {key.version}, and only {_VERSION} is known"
+        raise _UnusableError(f"its version is {key.version}, and only {_VERSION} is known")
     if key.data_protected:
-        return "its data were protected by another system (data_protected): give them in clear"
+        raise _UnusableError("its data were protected by another system (data_protected): give them in clear")
     if key.algorithm not in (*RSA_ALGORITHMS, *EC_ALGORITHMS):
-        return f"its algorithm {key.algorithm[:40]!r} is none of {', '.join((*RSA_ALGORITHMS, *EC_ALGORITHMS))}"
+        raise _UnusableError(
+            f"its algorithm {key.algorithm[:40]!r} is none of {', '.join((*RSA_ALGORITHMS, *EC_ALGORITHMS))}"
+        )
     jwk = _jwk(key)
-    if isinstance(jwk, str):
-        return jwk
     try:
         private_key = _private_key(key.algorithm, jwk)
         certificate = base64.b64decode(jwk["x5c"][0], validate=True) if key.is_x509_certificate else None
@@ -172,30 +176,33 @@ def _read(key: SerializedKey) -> SigningCredentials | str:
             certificate is None or x509.load_der_x509_certificate(certificate).public_key() == private_key.public_key()
         )
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, UnsupportedAlgorithm):
-        return f"its data are no complete private JWK for {key.algorithm} (RFC 7518, section 6)"
+        # Not chained: the cause may quote the data.
+        raise _UnusableError(
+            f"its data are no complete private JWK for {key.algorithm} (RFC 7518, section 6)"
+        ) from None
     if not is_certified:
-        return "its certificate is that of another key"
+        raise _UnusableError("its certificate is that of another key")
     return SigningCredentials(key.id, key.algorithm, private_key, certificate)
 
 
-def _jwk(key: SerializedKey) -> dict[str, Any] | str:
-    """The data as a JWK that has a private part and is that of this key, or what is wrong with them."""
+def _jwk(key: SerializedKey) -> dict[str, Any]:
+    """The data as a JWK that has a private part and is that of this key."""
     if "-----BEGIN" in key.data:
-        return "its data are PEM: give the private key as a JWK (RFC 7517)"
+        raise _UnusableError("its data are PEM: give the private key as a JWK (RFC 7517)")
     try:
         jwk = json.loads(key.data)
     except (ValueError, RecursionError):
-        return "its data are no JSON: give the private key as a JWK (RFC 7517)"
+        raise _UnusableError("its data are no JSON: give the private key as a JWK (RFC 7517)") from None
     if not isinstance(jwk, dict) or "kty" not in jwk:
-        return "its data are JSON and no JWK (RFC 7517)"
+        raise _UnusableError("its data are JSON and no JWK (RFC 7517)")
     if jwk["kty"] not in ("RSA", "EC"):
-        return "its data are no asymmetric key: the JWK's kty must be RSA or EC"
+        raise _UnusableError("its data are no asymmetric key: the JWK's kty must be RSA or EC")
     if jwk["kty"] != ("RSA" if key.algorithm in RSA_ALGORITHMS else "EC"):
-        return f"its data are a key of type {jwk['kty']}, with which {key.algorithm} does not sign"
+        raise _UnusableError(f"its data are a key of type {jwk['kty']}, with which {key.algorithm} does not sign")
     if "d" not in jwk:
-        return "its data are a public key: the private part (d) is missing"
+        raise _UnusableError("its data are a public key: the private part (d) is missing")
     if (jwk.get("kid", key.id), jwk.get("alg", key.algorithm)) != (key.id, key.algorithm):
-        return "its data are those of another key: kid and alg of the JWK must be its id and algorithm"
+        raise _UnusableError("its data are those of another key: kid and alg of the JWK must be its id and algorithm")
     return jwk
 
 

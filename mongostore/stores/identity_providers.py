@@ -12,12 +12,12 @@ class IdentityProviderStore(Protocol):
     """Identity providers by their scheme, compared byte for byte. Their properties may hold secrets."""
 
     async def get_all_scheme_names(self) -> list[IdentityProviderName]:
-        """List every provider, disabled ones included, by ascending scheme. No secret is read for it.
+        """List every provider, disabled ones included, by ascending scheme.
 
         Unreadable ones are logged and left out.
 
         Raises:
-            PayloadUnreadable: there are providers and not one could be read.
+            PayloadUnreadable, KeyUnavailable: there are providers and not one could be read.
         """
 
     async def get_by_scheme(self, scheme: str) -> IdentityProvider | None:

@@ -107,8 +107,7 @@ def open_store(mongo_uri: str, wire: Wire) -> Callable[..., AbstractAsyncContext
 
     @asynccontextmanager
     async def opened(database: str, **options: Any) -> AsyncIterator[MongoStore]:
-        # However busy the machine is, unless the limit is what a test is about.
-        chosen = StoreOptions(**{"operation_timeout": LIMIT, "server_selection_timeout": LIMIT, **options})
+        chosen = StoreOptions(**options)
         async with (
             AsyncMongoClient(mongo_uri, event_listeners=[wire]) as client,
             MongoStore(client, database=database, master_key=MASTER_KEY, options=chosen, clock=FakeClock()) as store,

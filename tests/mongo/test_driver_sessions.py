@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,13 +10,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import AutoReconnect
 from pymongo.monitoring import CommandListener
 
-from mongostore import AlreadyExists, LocalMasterKey, MongoStore, StorageUnavailable, StoreOptions
+from mongostore import AlreadyExists, LocalMasterKey, MongoStore, StorageUnavailable
 from mongostore.models import PersistedGrantFilter
 from mongostore.mongo.documents.grants import GrantFields
 from mongostore.schema import apply_schema
 from mongostore.testing.factories import a_client, a_grant, a_refresh_token
 
-PATIENT = StoreOptions(operation_timeout=timedelta(minutes=1), server_selection_timeout=timedelta(minutes=1))
 TASKS = 40
 ROUNDS = 10
 
@@ -53,7 +51,7 @@ async def test_no_session_serves_two_calls_at_once(mongo_uri, prepared_database)
     master_key = LocalMasterKey.generate()
     async with (
         AsyncMongoClient(mongo_uri, event_listeners=[overlaps]) as client,
-        MongoStore(client, database=prepared_database, master_key=master_key, options=PATIENT) as store,
+        MongoStore(client, database=prepared_database, master_key=master_key) as store,
     ):
 
         async def work(task: int) -> None:

@@ -10,12 +10,13 @@ from pymongo.database import Database
 
 from mongostore import LocalMasterKey, MongoStore, StoreOptions
 from mongostore.errors import KeyUnavailable, PayloadUnreadable
-from mongostore.models import IdentityProvider, Message
+from mongostore.models import ApiResource, IdentityProvider, Message, Secret
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.connection import Connection
 from mongostore.mongo.documents import DOCUMENTS
 from mongostore.schema import apply_schema
 from mongostore.testing.factories import (
+    a_client,
     a_device_code,
     a_grant,
     a_pushed_request,
@@ -57,6 +58,21 @@ async def write_identity_provider(store: Any, name: str) -> Callable[[], Awaitab
     return lambda: store.identity_providers.get_by_scheme(name)
 
 
+async def write_client(store: Any, name: str) -> Callable[[], Awaitable[Any]]:
+    await store.clients.save_client(a_client(name, client_secrets=[Secret(type="api-key", value=name)]))
+    return lambda: store.clients.find_client_by_id(name)
+
+
+async def write_api_resource(store: Any, name: str) -> Callable[[], Awaitable[Any]]:
+    secrets = [Secret(type="api-key", value=name)]
+    await store.resources.save_api_resource(ApiResource(name=name, api_secrets=secrets))
+
+    async def find() -> Any:
+        return next(iter(await store.resources.find_api_resources_by_name([name])), None)
+
+    return find
+
+
 async def write_message(store: Any, name: str) -> Callable[[], Awaitable[Any]]:
     message_id = await store.messages.write(Message({"error": name}))
     return lambda: store.messages.read(message_id)
@@ -82,6 +98,8 @@ async def write_signing_key(store: Any, name: str) -> Callable[[], Awaitable[Any
 
 
 WRITES: dict[tuple[str, str], Write] = {
+    ("api_resources", "payload"): write_api_resource,
+    ("clients", "payload"): write_client,
     ("device_codes", "payload"): write_device_code,
     ("grants", "payload"): write_grant,
     ("grants", "successor"): write_successor,

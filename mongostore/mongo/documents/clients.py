@@ -10,14 +10,19 @@ from mongostore.models import Client, ClientClaim, Secret
 from mongostore.models.origins import normalize_origin
 from mongostore.mongo.documents.base import index
 from mongostore.mongo.documents.configuration import ConfigurationCodec, RevisedFields, StoredProperty
+from mongostore.protection.envelope import Sealed
 from mongostore.tenancy import Tenant
 
 
 class StoredSecret(BaseModel):
-    """A secret's hash, and what is known of it."""
+    """A secret, and what is known of it.
+
+    Attributes:
+        value: a hash, or what is public; absent when it lies in the payload of the record.
+    """
 
     description: str | None = None
-    value: str
+    value: str | None = None
     expiration: datetime | None = None
     type: str
 
@@ -36,9 +41,12 @@ class ClientFields(RevisedFields):
     Attributes:
         cors_origins: `allowed_cors_origins`, normalised.
         dpop_clock_skew: as `[-][d.]hh:mm:ss[.fffffff]`.
+        payload: the secrets that must not lie in clear; see `SecretsCodec`.
+        pair_wise_subject_salt: in the payload since there is one; records of before have it here.
     """
 
     label: ClassVar[str] = "clients"
+    sealed_fields: ClassVar[tuple[str, ...]] = ("payload",)
     indexes: ClassVar[tuple[IndexModel, ...]] = (index("by_origin", "tenant", "cors_origins", "enabled"),)
 
     enabled: bool
@@ -99,14 +107,16 @@ class ClientFields(RevisedFields):
     initiate_login_uri: str | None = None
     properties: list[StoredProperty]
     cors_origins: list[str]
+    payload: Sealed | None = None
 
 
-CLIENTS = ConfigurationCodec(
+class _ClientCodec(ConfigurationCodec[Client]):
+    def fields(self, tenant: Tenant, model: Client) -> dict[str, Any]:
+        """The fields of a client's document, all but its revision."""
+        origins = sorted({normalize_origin(each) or each for each in model.allowed_cors_origins})
+        return {**super().fields(tenant, model), "cors_origins": origins}
+
+
+CLIENTS = _ClientCodec(
     Client, ClientFields, key="client_id", noun="client", embedded={"client_secrets": Secret, "claims": ClientClaim}
 )
-
-
-def client_fields(tenant: Tenant, client: Client) -> dict[str, Any]:
-    """The fields of a client's document, all but its revision."""
-    origins = sorted({normalize_origin(each) or each for each in client.allowed_cors_origins})
-    return {**CLIENTS.fields(tenant, client), "cors_origins": origins}

@@ -1,14 +1,14 @@
 """How models of configuration become documents and back, whatever their noun."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mongostore.errors import PayloadUnreadable
+from mongostore.errors import KeyUnavailable, PayloadUnreadable
 from mongostore.models.base import Model
 from mongostore.models.instants import write_time_span
 from mongostore.mongo.documents.base import StoredFields, natural_key, record_id
@@ -63,7 +63,7 @@ class ConfigurationCodec(Generic[ModelT]):
             embedded: the model's fields that hold models, and which.
         """
         self._model = model
-        self._label = fields.label
+        self.label = fields.label
         self._key = key
         self._noun = noun
         self._embedded = {name: frozenset(each.model_fields) for name, each in embedded.items()}
@@ -92,7 +92,7 @@ class ConfigurationCodec(Generic[ModelT]):
         """
         key = natural_key(document["_id"])
         if not self._required <= document.keys():
-            raise unreadable(self._label, self.what(key), self._required - document.keys())
+            raise unreadable(self.label, self.what(key), self._required - document.keys())
         values = self._nulls | {name: document[name] for name in self._names if name in document}
         values[self._key] = key
         values["properties"] = _properties(values["properties"])
@@ -101,30 +101,37 @@ class ConfigurationCodec(Generic[ModelT]):
         try:
             return self._model.model_validate(values)
         except ValidationError as error:
-            # Not chained: the error keeps what it was given, which holds the hashes of secrets.
-            raise unreadable(self._label, self.what(key), damaged_fields(error)) from None
+            damaged = damaged_fields(error)
+        # Outside of the handler: the error keeps what it was given, which holds secrets.
+        raise unreadable(self.label, self.what(key), damaged)
 
     def revision(self, document: StoredDocument) -> int:
         """The revision that a stored document is at; see `stored_revision`."""
-        return stored_revision(document, self._label, self.what(natural_key(document["_id"])))
+        return stored_revision(document, self.label, self.what(natural_key(document["_id"])))
 
-    def models(self, documents: Sequence[StoredDocument]) -> list[ModelT]:
+    async def models(self, documents: Sequence[StoredDocument]) -> list[ModelT]:
         """What stored documents say; see `readable`."""
-        return readable(documents, self.model)
+
+        async def read(document: StoredDocument) -> ModelT:
+            return self.model(document)
+
+        return await readable(documents, read)
 
 
-def readable(documents: Sequence[StoredDocument], read: Callable[[StoredDocument], ReadT]) -> list[ReadT]:
+async def readable(
+    documents: Sequence[StoredDocument], read: Callable[[StoredDocument], Awaitable[ReadT]]
+) -> list[ReadT]:
     """Read documents; those that can't be read are logged and left out.
 
     Raises:
-        PayloadUnreadable: there are documents, and not one can be read.
+        PayloadUnreadable, KeyUnavailable: there are documents, and not one can be read.
     """
     found: list[ReadT] = []
-    damage: list[PayloadUnreadable] = []
+    damage: list[PayloadUnreadable | KeyUnavailable] = []
     for document in documents:
         try:
-            found.append(read(document))
-        except PayloadUnreadable as error:
+            found.append(await read(document))
+        except (PayloadUnreadable, KeyUnavailable) as error:
             damage.append(error)
     if damage:
         _log.error("%d of %d records can't be read and are left out: %s", len(damage), len(documents), damage[0])

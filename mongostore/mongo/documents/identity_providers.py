@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from mongostore.models import IdentityProvider, IdentityProviderName
+from mongostore.models import IdentityProvider
 from mongostore.mongo.documents.base import natural_key, record_id
 from mongostore.mongo.documents.configuration import RevisedFields, StoredDocument, damaged_fields, unreadable
 from mongostore.protection.context import Context
@@ -13,6 +13,9 @@ from mongostore.protection.envelope import Sealed
 from mongostore.protection.protector import Protector
 from mongostore.stores.identity_providers import typed_provider
 from mongostore.tenancy import Tenant
+
+# Frozen: what stands beside the properties and is bound to them, in this order.
+_COLUMNS = ("type", "scheme", "display_name", "enabled")
 
 
 class IdentityProviderFields(RevisedFields):
@@ -42,33 +45,32 @@ class IdentityProviderCodec:
     async def fields(self, provider: IdentityProvider) -> dict[str, Any]:
         """The fields of a provider's document, all but its revision."""
         plaintext = json.dumps(provider.properties, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        columns = {name: getattr(provider, name) for name in _COLUMNS}
         return {
             "id": record_id(self._tenant, provider.scheme),
             "tenant": self._tenant,
-            "type": provider.type,
-            "scheme": provider.scheme,
-            "display_name": provider.display_name,
-            "enabled": provider.enabled,
-            "payload": await self._protector.seal(plaintext.encode(), self._context(provider.scheme)),
+            **columns,
+            "payload": await self._protector.seal(plaintext.encode(), self._context(provider.scheme), columns),
         }
 
     async def provider(self, document: StoredDocument) -> IdentityProvider:
         """What a stored document says.
 
         Raises:
-            PayloadUnreadable: it is damaged, or its payload belongs elsewhere.
+            PayloadUnreadable: it is damaged, its payload belongs elsewhere, or a field beside it was changed.
             KeyUnavailable: the data key that sealed it is missing.
         """
         scheme = natural_key(document["_id"])
         # What is missing opens no better than what is no envelope.
-        plaintext = await self._protector.open(document.get("payload") or b"", self._context(scheme))
+        columns = {name: document.get(name) for name in _COLUMNS}
+        plaintext = await self._protector.open(document.get("payload") or b"", self._context(scheme), columns)
         try:
-            values = {name: document.get(name) for name in ("type", "display_name", "enabled")}
-            provider = IdentityProvider.model_validate({**values, "scheme": scheme, "properties": _json(plaintext)})
+            provider = IdentityProvider.model_validate({**columns, "scheme": scheme, "properties": _json(plaintext)})
             return typed_provider(provider)
         except ValidationError as error:
-            # Not chained: the error keeps what it was given, which holds secrets.
-            raise unreadable(IdentityProviderFields.label, what(scheme), damaged_fields(error)) from None
+            damaged = damaged_fields(error)
+        # Outside of the handler: the error keeps what it was given, which holds secrets.
+        raise unreadable(IdentityProviderFields.label, what(scheme), damaged)
 
     def _context(self, scheme: str) -> Context:
         return Context(self._tenant, IdentityProviderFields.label, scheme, "payload")
@@ -85,17 +87,3 @@ def _json(plaintext: bytes) -> object:
 def what(scheme: str) -> str:
     """What a provider is called in a message."""
     return f"the identity provider {str(scheme)[:100]!r}"
-
-
-def provider_name(document: StoredDocument) -> IdentityProviderName:
-    """What a login page lists of a stored provider.
-
-    Raises:
-        PayloadUnreadable: it is damaged.
-    """
-    scheme = natural_key(document["_id"])
-    try:
-        values = {name: document.get(name) for name in ("display_name", "enabled")}
-        return IdentityProviderName.model_validate({**values, "scheme": scheme})
-    except ValidationError as error:
-        raise unreadable(IdentityProviderFields.label, what(scheme), damaged_fields(error)) from error

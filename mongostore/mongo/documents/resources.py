@@ -8,6 +8,7 @@ from mongostore.models import ApiResource, ApiScope, IdentityResource, Secret
 from mongostore.mongo.documents.base import index
 from mongostore.mongo.documents.clients import StoredSecret
 from mongostore.mongo.documents.configuration import ConfigurationCodec, RevisedFields, StoredProperty
+from mongostore.protection.envelope import Sealed
 from mongostore.stores.configuration import ScopeKind
 
 
@@ -34,15 +35,21 @@ class ScopeFields(ResourceFields):
 
 
 class ApiResourceFields(ResourceFields):
-    """One API resource."""
+    """One API resource.
+
+    Attributes:
+        payload: the secrets that must not lie in clear; see `SecretsCodec`.
+    """
 
     label: ClassVar[str] = "api_resources"
+    sealed_fields: ClassVar[tuple[str, ...]] = ("payload",)
     indexes: ClassVar[tuple[IndexModel, ...]] = (index("by_scope", "tenant", "scopes"),)
 
     require_resource_indicator: bool
     api_secrets: list[StoredSecret]
     scopes: list[str]
     allowed_access_token_signing_algorithms: list[str]
+    payload: Sealed | None = None
 
 
 IDENTITY_RESOURCES = ConfigurationCodec(

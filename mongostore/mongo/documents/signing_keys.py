@@ -1,6 +1,5 @@
 """How signing keys lie in MongoDB: one record a generation, so that two nodes can't make the same one."""
 
-import contextlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -104,12 +103,11 @@ class SigningKeyCodec:
         columns = {name: document.get(name) for name in _COLUMNS}
         context = self._context(natural_key(document["_id"]))
         payload = await self._protector.open(document.get("payload", b""), context, columns)
-        key: SerializedKey | None = None
-        # Its error would quote the payload, also as a context.
-        with contextlib.suppress(ValueError):
+        try:
             key = from_payload(SerializedKey, payload)
-        if key is None:
-            raise self._changed(document, "its payload is no signing key")
+        except ValueError:
+            # Not chained: the cause may quote the payload.
+            raise self._changed(document, "its payload is no signing key") from None
         # Of a record of an older version the payload alone is authentic: its age must not be changed beside it.
         if any(document.get(column) != value for column, value in _columns(key).items()):
             raise self._changed(document, "its fields and its payload disagree")

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from mongostore.errors import StaleRevision
+from mongostore.errors import NotFound, StaleRevision
 from mongostore.testing.contracts.filled_models import IMPOSSIBLE_NAMES
 from mongostore.testing.factories import (
     a_backchannel_request,
     a_client,
     a_consent,
+    a_device_code,
     a_grant,
+    a_pushed_request,
     a_reference_token,
     a_refresh_token,
     an_authorization_code,
@@ -40,6 +42,11 @@ class Granted:
         requests = s.backchannel_authentication_requests
         self._ciba = await requests.create_request(a_backchannel_request(client_id=client_id))
 
+        self._device = f"device of {client_id}"
+        await s.device_flow.store_device_authorization(self._device, client_id, a_device_code(client_id=client_id))
+        self._pushed = f"pushed by {client_id}"
+        await s.pushed_authorization_requests.store(a_pushed_request(self._pushed, client_id=client_id))
+
     async def live(self) -> set[str]:
         """Which of it can still be used."""
         s = self._store
@@ -52,6 +59,8 @@ class Granted:
             "backchannel request": await s.backchannel_authentication_requests.get_by_authentication_request_id(
                 self._ciba
             ),
+            "device request": await s.device_flow.find_by_device_code(self._device),
+            "pushed request": await s.pushed_authorization_requests.get_by_hash(self._pushed),
         }
         return {what for what, value in found.items() if value is not None}
 
@@ -71,13 +80,23 @@ class ClientDeletionContract:
         others = Granted(store, "web2")
         await others.grant()
         everything = await others.live()
-        assert len(everything) == 6
+        assert len(everything) == 8
         await store.clients.save_client(a_client())
         assert await store.clients.delete_client("web") is True
         await store.clients.save_client(a_client(), expected_revision=0)
         assert await webs.live() == set()
         assert [grant.client_id for grant in await store.grants.get_all_grants("alice")] == ["web2"]
         assert await others.live() == everything
+
+    async def test_nothing_is_issued_from_what_a_deleted_client_had_redeemed(self, store: Any) -> None:
+        """A code that was redeemed before the deletion leads to no token afterwards."""
+        await store.clients.save_client(a_client())
+        code = await store.authorization_codes.store_authorization_code(an_authorization_code())
+        family = (await store.authorization_codes.redeem_authorization_code(code)).family
+        await store.clients.delete_client("web")
+        with pytest.raises(NotFound):
+            await store.refresh_tokens.store_refresh_token(a_refresh_token(), family=family)
+        assert await store.grants.get_all_grants("alice") == []
 
     async def test_grants_may_be_kept(self, store: Any, webs: Granted) -> None:
         """Whoever moves a client asks for it."""

@@ -165,18 +165,43 @@ async def test_a_providers_payload_opens_in_its_own_record_only(store, raw):
 
 
 async def test_a_list_of_schemes_leaves_the_damaged_ones_out(store, raw, caplog):
-    """Unreadable names are logged; sealed properties are not needed for the list."""
-    for scheme in ("a", "b"):
+    """Unreadable ones are logged; a name is believed only together with the sealed properties."""
+    for scheme in ("a", "b", "c"):
         await store.identity_providers.save_identity_provider(IdentityProvider(type="custom", scheme=scheme))
     raw.command("collMod", "identity_providers", validationLevel="off")
-    raw.identity_providers.update_many({}, {"$set": {"payload": b""}})
-    raw.identity_providers.update_one({"scheme": "a"}, {"$unset": {"enabled": 1}})
+    raw.identity_providers.update_one({"scheme": "a"}, {"$unset": {"payload": 1}})
+    raw.identity_providers.update_one({"scheme": "c"}, {"$set": {"display_name": "Your bank"}})
     with caplog.at_level(logging.ERROR, logger="mongostore"):
         assert [name.scheme for name in await store.identity_providers.get_all_scheme_names()] == ["b"]
-    assert "identity provider 'a'" in caplog.text
+    assert "2 of 3 records can't be read" in caplog.text
     raw.identity_providers.delete_one({"scheme": "b"})
     with pytest.raises(PayloadUnreadable):
         await store.identity_providers.get_all_scheme_names()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"enabled": False}},
+        {"$set": {"display_name": "Your bank"}},
+        {"$unset": {"display_name": 1}},
+        {"$set": {"type": "custom"}},
+        {"$set": {"scheme": "other"}},
+    ],
+    ids=str,
+)
+async def test_what_stands_beside_a_providers_properties_is_bound_to_them(store, raw, change):
+    """A writer without keys can neither enable, rename nor retype a provider; what it was before is read again."""
+    await store.identity_providers.save_identity_provider(an_oidc_provider(display_name="Acme"))
+    before = raw.identity_providers.find_one()
+    raw.identity_providers.update_one({}, change)
+    for read in (store.identity_providers.get_by_scheme, store.identity_providers.read_identity_provider):
+        with pytest.raises(PayloadUnreadable, match="changed from outside"):
+            await read("acme")
+    with pytest.raises(PayloadUnreadable):
+        await store.identity_providers.get_all_scheme_names()
+    raw.identity_providers.replace_one({}, before)
+    assert await store.identity_providers.get_by_scheme("acme") == an_oidc_provider(display_name="Acme")
 
 
 async def test_a_payload_of_another_form_is_refused(store, raw):

@@ -8,13 +8,8 @@ from bson.raw_bson import RawBSONDocument
 
 from mongostore.errors import StaleRevision
 from mongostore.models import ApiScope, Resources
-from mongostore.mongo.clients import MongoClientStore
-from mongostore.mongo.cors import MongoCorsPolicyService
 from mongostore.mongo.documents.clients import ClientFields
 from mongostore.mongo.documents.identity_providers import IdentityProviderFields
-from mongostore.mongo.identity_providers import MongoIdentityProviderStore
-from mongostore.mongo.resources import MongoResourceStore
-from mongostore.tenancy import tenant
 from mongostore.testing.contracts.filled_models import an_identity_resource, an_oidc_provider
 from mongostore.testing.factories import a_client
 
@@ -85,7 +80,7 @@ async def test_tenants_do_not_meet(store, raw):
     slugs = ("acme", "acme-2", "acmf")
     for slug in slugs:
         await store.tenants.create(slug)
-    one, two, three = ([*_stores(store, slug)] for slug in slugs)
+    one, two, three = (_stores(store, slug) for slug in slugs)
     for clients, resources, _, providers in (one, two, three):
         assert [client async for client in clients.get_all_clients()] == []
         await clients.save_client(a_client(allowed_cors_origins={"https://app.example"}), expected_revision=0)
@@ -112,8 +107,5 @@ async def test_tenants_do_not_meet(store, raw):
 
 
 def _stores(store, slug):
-    owner = tenant(slug)
-    yield MongoClientStore(store._databases.main, owner)
-    yield MongoResourceStore(store._databases.main, owner)
-    yield MongoCorsPolicyService(store._databases.main, owner)
-    yield MongoIdentityProviderStore(store._databases.main, owner, store._backends._protector)
+    stores = store.for_tenant(slug)
+    return stores.clients, stores.resources, stores.cors_policy, stores.identity_providers

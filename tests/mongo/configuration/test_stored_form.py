@@ -8,31 +8,36 @@ from bson import json_util
 from pydantic import BaseModel
 
 from mongostore.models import ApiResource, ApiScope, Client, ClientClaim, IdentityProvider, IdentityResource, Secret
+from mongostore.mongo.clients import MongoClientStore
 from mongostore.mongo.documents.clients import ClientFields, StoredClaim, StoredSecret
 from mongostore.mongo.documents.configuration import RevisedFields
 from mongostore.mongo.documents.identity_providers import IdentityProviderFields
 from mongostore.mongo.documents.resources import ApiResourceFields, ScopeFields
 from mongostore.mongo.identity_providers import MongoIdentityProviderStore
+from mongostore.mongo.resources import MongoResourceStore
 from mongostore.protection.unsafe import UnsafePlaintextProtector
 from mongostore.tenancy import DEFAULT_TENANT
 from mongostore.testing.factories import a_client
 
+# Those that are `reads_only` were written by earlier versions, and are written otherwise today.
 VECTORS = json.loads(Path(__file__).parents[2].joinpath("vectors", "configuration.json").read_text())
 
 
 @pytest.fixture
 def stores(store):
-    """How each noun is saved and read; the payload of providers is in clear, so that it has one form only."""
+    """How each noun is saved and read; payloads are in clear, so that they have one form only."""
     with pytest.warns(RuntimeWarning, match="UnsafePlaintextProtector"):
         protector = UnsafePlaintextProtector()
-    providers = MongoIdentityProviderStore(store._databases.main, DEFAULT_TENANT, protector)
-    resources = store.resources
+    main = store._databases.main
+    clients = MongoClientStore(main, DEFAULT_TENANT, protector)
+    resources = MongoResourceStore(main, DEFAULT_TENANT, protector)
+    providers = MongoIdentityProviderStore(main, DEFAULT_TENANT, protector)
 
     async def first(found):
         return (await found)[0]
 
     return {
-        "client": (Client, "clients", store.clients.save_client, store.clients.find_client_by_id),
+        "client": (Client, "clients", clients.save_client, clients.find_client_by_id),
         "identity_resource": (
             IdentityResource,
             "scopes",
@@ -71,7 +76,9 @@ def test_there_are_vectors_for_every_noun():
     }
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+@pytest.mark.parametrize(
+    "vector", [each for each in VECTORS if not each.get("reads_only")], ids=lambda vector: vector["name"]
+)
 async def test_a_model_is_stored_as_ever(stores, raw, vector):
     """The document of a model has these fields, in this order, of these BSON types, and no other."""
     model, collection, save, _ = stores[vector["noun"]]
@@ -106,9 +113,9 @@ async def test_equal_models_make_equal_documents(store, raw):
 @pytest.mark.parametrize(
     ("fields", "models", "own"),
     [
-        (ClientFields, [Client], {"cors_origins"}),
+        (ClientFields, [Client], {"cors_origins", "payload"}),
         (ScopeFields, [IdentityResource, ApiScope], {"kind"}),
-        (ApiResourceFields, [ApiResource], set()),
+        (ApiResourceFields, [ApiResource], {"payload"}),
         (IdentityProviderFields, [IdentityProvider], {"payload", "properties"}),
         (StoredSecret, [Secret], set()),
         (StoredClaim, [ClientClaim], set()),

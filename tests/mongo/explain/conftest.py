@@ -265,7 +265,9 @@ async def _add_configuration(store: Any, database: Any) -> None:
             a_filled_api_resource(f"api-{number}", scopes={f"scope-{number}", f"scope-{number + 1}"})
         )
         await store.identity_providers.save_identity_provider(an_oidc_provider(f"scheme-{number}"))
-    await store.clients.save_client(a_filled_client("client-7", allowed_cors_origins={"https://7.example"}))
+    # Nothing of it is sealed, so that it can be read under other ids as well.
+    client = a_filled_client("client-7", allowed_cors_origins={"https://7.example"}, pair_wise_subject_salt="sealed")
+    await store.clients.save_client(client.model_copy(update={"pair_wise_subject_salt": None}))
     (client,) = database["clients"].find()
     database["clients"].insert_many(
         {**client, "_id": f"{tenant}|client-{number}", "tenant": tenant, "client_id": f"client-{number}"}

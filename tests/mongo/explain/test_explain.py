@@ -20,9 +20,11 @@ from mongostore.models import (
     SessionQuery,
 )
 from mongostore.mongo.documents.grants import GrantFields
+from mongostore.mongo.identity_providers import MongoIdentityProviderStore
 from mongostore.mongo.removal import delete_all
 from mongostore.schema import apply_schema
 from mongostore.signing.options import SigningOptions
+from mongostore.tenancy import DEFAULT_TENANT
 from mongostore.testing.contracts.filled_models import (
     a_filled_api_resource,
     a_filled_api_scope,
@@ -95,6 +97,8 @@ async def resources(s: Any) -> None:
 
 async def identity_providers(s: Any) -> None:
     await s.identity_providers.get_all_scheme_names()
+    unjudged = MongoIdentityProviderStore(s._databases.main, DEFAULT_TENANT, s._backends._protector)
+    assert await unjudged.get_all_scheme_names() != []
     await s.identity_providers.get_by_scheme("scheme-1")
     await save_twice(s.identity_providers.save_identity_provider, an_oidc_provider("new"))
     assert await s.identity_providers.read_identity_provider("scheme-1") is not None

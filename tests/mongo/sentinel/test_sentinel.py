@@ -90,7 +90,7 @@ CLEAR: dict[str, set[str]] = {
     "revisions": {"value"},
     "tenants": {"created"},
 }
-# Clear altogether: clients, resources and scopes, with secrets that are hashes when they come here.
+# Clear but for their secrets: clients, resources and scopes.
 CONFIGURATION = {"clients", "api_resources", "scopes"}
 # What is in clear under another name.
 CLEAR_ELSEWHERE = {
@@ -165,10 +165,18 @@ TOKEN = {
 
 
 async def configuration(s: Any, told: Told) -> list[str | bytes]:
-    """Secrets of clients and APIs are hashed; what is said of identity providers is sealed."""
-    secrets = [Secret.sha256(SENTINEL), Secret.sha512(SENTINEL)]
-    await s.clients.save_client(a_client(client_secrets=secrets))
-    await s.resources.save_api_resource(ApiResource(name="orders", api_secrets=secrets))
+    """Secrets of clients and APIs are hashed or sealed, and so is what is said of identity providers."""
+    symmetric = json.dumps({"kty": "oct", "k": SENTINEL})
+    private = json.dumps({"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "d": SENTINEL})
+    secrets = [Secret.sha256(SENTINEL), Secret.sha512(SENTINEL), Secret(type="api-key", value=SENTINEL)]
+    secrets += [Secret(type="JWK", value=value) for value in (symmetric, private, f"no JSON {SENTINEL}")]
+    client = a_client(client_secrets=secrets, pair_wise_subject_salt=SENTINEL)
+    resource = ApiResource(name="orders", api_secrets=secrets)
+    for _ in range(2):
+        await s.clients.save_client(client)
+        await s.resources.save_api_resource(resource)
+    assert (await s.clients.find_client_by_id("web")).model_dump() == client.model_dump()
+    assert (await s.resources.find_api_resources_by_name(["orders"]))[0].model_dump() == resource.model_dump()
     await s.resources.save_api_scope(ApiScope(name="orders.read"))
     await s.resources.save_identity_resource(IdentityResource(name="openid", user_claims=["sub"]))
     assert not await s.cors_policy.is_origin_allowed(f"https://{SENTINEL}.example")
@@ -374,7 +382,7 @@ async def test_a_secret_is_found_nowhere(prepared_database, open_store, uncalled
 
 @pytest.mark.parametrize("fields", DOCUMENTS, ids=lambda fields: fields.label)
 def test_what_is_clear_is_listed(fields):
-    """Every field of every collection is sealed, or listed as clear by design; configuration is clear altogether."""
+    """Every field of every collection is sealed, or listed as clear by design; of configuration, secrets are sealed."""
     if fields.label not in CONFIGURATION:
         listed = {"id", "tenant", *CLEAR[fields.label], *fields.sealed_fields}
         assert set(fields.model_fields) == listed

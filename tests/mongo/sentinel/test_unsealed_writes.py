@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 from beanie import BulkWriter
@@ -59,7 +59,8 @@ def required(fields: Any, sealed: Sealed) -> dict[str, Any]:
     }
     values[Sealed] = sealed
     needed = {name: field.annotation for name, field in fields.model_fields.items() if field.is_required()}
-    return {name: values[annotation] for name, annotation in needed.items() if name != "id"}
+    lists = {annotation: [] for annotation in needed.values() if get_origin(annotation) is list}
+    return {name: (values | lists)[annotation] for name, annotation in needed.items() if name != "id"}
 
 
 async def _bulk(document_class, document):

@@ -27,7 +27,10 @@ class FailingOnce:
 async def test_a_deletion_that_failed_halfway_is_repeated():
     """The client is gone, its consent is not: the caller hears of it, and the next call takes the consent as well."""
     store = MemoryStore()
-    clients = RevokingClientStore(MemoryClientStore(MemoryRevisions()), Revocation(FailingOnce(store.persisted_grants)))
+    clients = RevokingClientStore(
+        MemoryClientStore(MemoryRevisions()),
+        Revocation(FailingOnce(store.persisted_grants), store.device_flow, store.pushed_authorization_requests),
+    )
     await clients.save_client(a_client())
     await store.user_consents.store_user_consent(a_consent())
     with pytest.raises(StorageUnavailable):
