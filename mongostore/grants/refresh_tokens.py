@@ -71,6 +71,8 @@ class RefreshTokens:
         found = self._serializer.of_type(await self._records.find(key, kept=True))
         if found is None:
             await self._grants.remove(key)
+            # Of a token that was stored raw; a call before may have failed halfway.
+            await self._records.remove_family(key)
         else:
             await self._revoke(found)
 
@@ -165,7 +167,7 @@ class RefreshTokens:
         if record.family is None:
             # It founds the family without being in it: until it was gone, a rotation could still add to it.
             await self._grants.remove(record.grant.key)
-        await self._records.remove_family(_family_of(record))
+        await self._records.remove_family(_family_of(record), last=record.grant.key)
 
     def _grant(self, token: RefreshToken, key: str) -> PersistedGrant:
         token = self._serializer.checked(token)

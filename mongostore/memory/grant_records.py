@@ -80,7 +80,8 @@ class MemoryGrantRecordStore(GrantRecordStore):
             successor_expiration=successor.expiration,
         )
         expiration = row.record.grant.expiration
-        self._table.put(linked, purge_at=max(expiration, later(now, grace)) if expiration else None)
+        purge_at = max(expiration, later(now, grace)) if expiration else None
+        self._table.put(linked, purge_at=purge_at, anchor=row.anchor)
         return True
 
     async def make_live(self, key: str) -> bool:
@@ -88,7 +89,7 @@ class MemoryGrantRecordStore(GrantRecordStore):
         row = self._table.row(key)
         if row is None or not row.is_live(self._table.clock.now()):
             return False
-        self._table.put(row.record, anchor=True if row.pending else row.anchor)
+        self._table.put(row.record, anchor=True)
         return True
 
     async def count_retry(self, key: str) -> int:
@@ -105,7 +106,7 @@ class MemoryGrantRecordStore(GrantRecordStore):
         if row is not None and row.pending:
             del self._table.rows[key]
 
-    async def remove_family(self, family: str) -> int:
+    async def remove_family(self, family: str, *, last: str | None = None) -> int:  # noqa: ARG002 - all go at once
         """Close a family and remove it; see `GrantRecordStore.remove_family`."""
         if not is_identifier(family):
             return 0

@@ -137,7 +137,7 @@ class MongoGrantRecordStore(GrantRecordStore):
         made_live = {
             "pending": "$$REMOVE",
             "purge_at": {"$ifNull": ["$expiration", "$$REMOVE"]},
-            "anchor": {"$cond": ["$pending", True, {"$ifNull": ["$anchor", "$$REMOVE"]}]},
+            "anchor": True,
         }
         with self._binding.call("rotate a grant") as own:
             result = await sent(
@@ -167,14 +167,15 @@ class MongoGrantRecordStore(GrantRecordStore):
                 lambda: self._grants.delete_one({"_id": self._codec.id(key), "pending": True}, hint=BY_ID, session=own)
             )
 
-    async def remove_family(self, family: str) -> int:
+    async def remove_family(self, family: str, *, last: str | None = None) -> int:
         """Close a family and remove it; see `GrantRecordStore.remove_family`."""
         if not is_identifier(family):
             return 0
         if not is_anchored(family):
             await self._close(family)
         query: dict[str, Any] = {"tenant": self._codec.tenant, "family": family}
-        return await remove_grants(self._binding, self._grants, query)
+        last_id = None if last is None else self._codec.id(last)
+        return await remove_grants(self._binding, self._grants, query, last=last_id)
 
     async def _close(self, family: str) -> None:
         mark = await self._codec.closed_family(family, self._clock.now() + CLOSED_FAMILY_KEPT)

@@ -28,7 +28,13 @@ Grants = AsyncCollection[dict[str, Any]]
 
 
 async def remove_grants(
-    binding: Binding, grants: Grants, query: Query, *, closed: Iterable[str] | None = None, released: Iterable[str] = ()
+    binding: Binding,
+    grants: Grants,
+    query: Query,
+    *,
+    closed: Iterable[str] | None = None,
+    released: Iterable[str] = (),
+    last: str | None = None,
 ) -> int:
     """Delete the grants that match, and give their number.
 
@@ -39,6 +45,7 @@ async def remove_grants(
         closed: the types of grants among them that tokens are issued from, or succeed: closed before. None: all of them,
             without asking for their types.
         released: the types that stay, whoever they belong to by the rest of the query, but are no anchors any more.
+        last: the `_id` of the record that goes when all others are gone.
     """
     of_any_type = {name: value for name, value in query.items() if name != "type"}
     if released := sorted(released):
@@ -49,7 +56,8 @@ async def remove_grants(
         issuing = query if closed is None else of_any_type | {"type": {"$in": closed}}
         issuing = issuing | {"anchor": {"$ne": False}}
         await _close_all(binding, grants, issuing)
-    return await delete_all(binding, grants, query)
+    others = 0 if last is None else await delete_all(binding, grants, query | {"_id": {"$ne": last}})
+    return others + await delete_all(binding, grants, query)
 
 
 async def remove_created_before(binding: Binding, collection: Grants, tenant: Tenant, instant: datetime) -> int:

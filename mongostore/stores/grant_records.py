@@ -54,8 +54,9 @@ class GrantRecordStore(Protocol):
 
     A pending record is invisible to every read and list, here and in `PersistedGrantStore`, but not to removal.
 
-    An *anchor* is a record that tokens may still be issued from: a redeemed code, and a refresh token that is live. What
-    is to be removed is closed first, so that nothing is issued from it or succeeds it any more, and then removed.
+    An *anchor* is a record for whose sake tokens may still be issued into its family: a redeemed code, and a refresh token
+    that founded the family or was made by a rotation. What is to be removed is closed first, so that nothing is issued
+    from it or succeeds it any more, and then removed.
     """
 
     async def insert(self, record: GrantRecord, *, pending_until: datetime | None = None) -> None:
@@ -136,8 +137,13 @@ class GrantRecordStore(Protocol):
     async def discard_pending(self, key: str) -> None:
         """Remove a record that never became live."""
 
-    async def remove_family(self, family: str) -> int:
+    async def remove_family(self, family: str, *, last: str | None = None) -> int:
         """Close a family, then remove every record of it; give their number.
+
+        Args:
+            family: which.
+            last: the key of the record that the caller found it by: it goes when all others are gone, so that a call
+                that is repeated after a failure finds the family again.
 
         Those included that a concurrent rotation adds. Once this has returned, nothing is issued into the family: for
         good where it is named after a code or a token, for `CLOSED_FAMILY_KEPT` where the caller has named it.
@@ -150,8 +156,11 @@ def is_anchored(family: str) -> bool:
 
 
 def is_issuing(grant: PersistedGrant, family: str | None) -> bool:
-    """Whether tokens may be issued into a family from a grant that is stored now."""
-    return family is not None and grant.type == REFRESH and grant.consumed_time is None
+    """Whether tokens may be issued into a family from a grant that is stored now: a refresh token that founds it.
+
+    One that joins a family is no anchor: while it is being added, nobody knows yet whether the family takes it in.
+    """
+    return family == grant.key and grant.type == REFRESH and grant.consumed_time is None
 
 
 def removed_types(wanted: PersistedGrantFilter) -> tuple[frozenset[str], frozenset[str]]:

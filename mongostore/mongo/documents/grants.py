@@ -32,8 +32,8 @@ class GrantFields(StoredFields):
         family: what this grant and all that was issued from it have in common.
         pending: true while a successor is not yet live, and on the mark of a closed family: invisible to everything but
             removal.
-        anchor: true while tokens may be issued from this one (a redeemed code, a live refresh token); false once it is
-            closed, since it is being removed; absent otherwise.
+        anchor: true while tokens may be issued into the family because of this one (a redeemed code; a refresh token that
+            founded it, or was made by a rotation); false once it is closed, since it is being removed; absent otherwise.
         predecessor: grant key of the token that this one replaced.
         successor_key: grant key of the token that replaced this one.
         successor_expiration: when that token expires.
@@ -184,7 +184,8 @@ class GrantCodec:
         linked["successor"] = await self._protector.seal(handle.encode(), place, columns(linked, _BOUND_TO_SUCCESSOR))
         if record.grant.expiration is not None:
             linked["purge_at"] = max(record.grant.expiration, later(now, grace))
-        return {"$set": linked | {"consumed_time": now}, "$unset": {"anchor": ""}}
+        # It stays an anchor: between this and the moment when its successor is live, the family must not be without one.
+        return {"$set": linked | {"consumed_time": now}}
 
     def consumption(self, now: datetime) -> list[dict[str, Any]]:
         """The update that consumes a grant; see `purge_time` for how long it is kept."""

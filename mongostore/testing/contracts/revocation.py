@@ -181,6 +181,17 @@ class RevocationContract:
         access = await store.reference_tokens.store_reference_token(a_reference_token(), family=again.family)
         assert await store.reference_tokens.get_reference_token(access) is not None
 
+    async def test_a_retry_after_the_removal_of_reference_tokens_issues(self, store: Any) -> None:
+        """A client that asks again inside the grace has presented its refresh token anew: what is issued then is live."""
+        grace = timedelta(minutes=1)
+        first = await store.refresh_tokens.store_refresh_token(a_refresh_token())
+        await store.refresh_tokens.rotate_refresh_token(first, a_refresh_token(), grace=grace)
+        await store.reference_tokens.remove_reference_tokens("alice", "web")
+        retry = await store.refresh_tokens.rotate_refresh_token(first, a_refresh_token(), grace=grace)
+        assert retry.outcome == "retried"
+        access = await store.reference_tokens.store_reference_token(a_reference_token(), family=retry.family)
+        assert await store.reference_tokens.get_reference_token(access) is not None
+
     async def test_removing_consents_leaves_what_is_being_issued(self, store: Any) -> None:
         """A removal stops only what it covers."""
         family = await redeemed(store)
