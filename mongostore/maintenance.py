@@ -18,6 +18,7 @@ from mongostore.errors import ConfigurationError, MongostoreError, NotFound
 from mongostore.grants.cleanup_pass import CleanupPass, RemovedKind
 from mongostore.models import ServerSideSession
 from mongostore.protection.key_ring_service import KeyRingService
+from mongostore.sessions.deliveries import Outcome
 from mongostore.sessions.expiry import SessionExpiry
 from mongostore.signing.manager import SigningManager
 from mongostore.stores.cleanup import Cleanup
@@ -35,7 +36,7 @@ _BATCHES_PER_TURN = 10
 
 JobName = Literal["keys", "cleanup", "sessions"]
 
-OnExpiredSession = Callable[[ServerSideSession, str], Awaitable[object] | object]
+OnExpiredSession = Callable[[ServerSideSession, str], Awaitable[Outcome] | Outcome]
 """As the callback of `sessions.run`, with the slug of the session's tenant as its second argument."""
 
 OnRemoved = Callable[[RemovedKind, Sequence[Any], str], Awaitable[object] | object]

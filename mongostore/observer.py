@@ -75,6 +75,11 @@ class Observer:
         if self._events is not None:
             self._events.tell("tampered", "protector.open", context.tenant, collection=context.collection)
 
+    def logout_undelivered(self, tenant: str, client_id: str | None) -> None:
+        """Tell that a client could not be told of a logout until the grace was over."""
+        if self._events is not None:
+            self._events.tell("logout_undelivered", "sessions.process_expired", tenant, client_id=client_id)
+
     def announcing(self, store: S, noun: str, tenant: str) -> S:
         """A store that tells what an auditor wants to hear of.
 

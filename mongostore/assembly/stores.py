@@ -1,5 +1,6 @@
 """What one tenant has: the stores of a backend, and all that is built on them."""
 
+import functools
 from dataclasses import dataclass
 
 from mongostore.clock import Clock
@@ -17,6 +18,7 @@ from mongostore.options import StoreOptions
 from mongostore.protection.key_ring_service import KeyRingService
 from mongostore.sessions.coordination import SessionCoordination
 from mongostore.sessions.expiry import SessionExpiry
+from mongostore.sessions.logouts import Logouts
 from mongostore.sessions.service import SessionService
 from mongostore.sessions.tickets import Tickets
 from mongostore.signing.manager import SigningManager
@@ -115,14 +117,16 @@ class Stores:
         sessions = backend.server_side_sessions
         coordination = SessionCoordination(
             sessions,
-            grants,
+            self._revocation,
             backend.clients,
             coordinate_by_default=options.coordinate_client_lifetimes_with_user_session,
         )
         self.server_side_sessions = sessions
-        self.tickets = Tickets(sessions, coordination, clock, options.user_display_name_claim_type)
-        expiry = SessionExpiry(sessions, coordination, backend.leases, tenant)
-        self.sessions = SessionService(sessions, grants, coordination, expiry, clock)
+        undelivered = functools.partial(observer.logout_undelivered, tenant)
+        logouts = Logouts(sessions, clock, options.session_expiry_grace, undelivered)
+        self.tickets = Tickets(sessions, coordination, logouts, clock, options.user_display_name_claim_type)
+        expiry = SessionExpiry(sessions, coordination, logouts, backend.leases, tenant)
+        self.sessions = SessionService(sessions, coordination, logouts, expiry)
         self.signing_keys: SigningKeyStore = backend.signing_keys
         self.signing = SigningManager(backend.signing_keys, options.signing, clock)
         # For `Maintenance`.

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mongostore.clock import Clock
@@ -13,9 +13,12 @@ from mongostore.models.instants import cut_to_milliseconds
 from mongostore.models.sessions import check_session, check_session_filter
 from mongostore.protection.paging_tokens import PagingTokens
 from mongostore.stores.paging import Position
+from mongostore.stores.session_logouts import EndedSessions, Ending, Logout, LogoutState
 from mongostore.stores.sessions import (
     REMOVAL_LEASE,
+    SessionChange,
     SessionSearch,
+    changed_session,
     check_count,
     check_keys,
     check_lease,
@@ -24,7 +27,7 @@ from mongostore.stores.sessions import (
     hashed_session_key,
     no_sessions,
     page_size,
-    slid_expiry,
+    slid_session,
 )
 
 # What nobody can see any more is swept when the table has doubled since the last sweep.
@@ -33,20 +36,23 @@ _SWEEP_FROM_ROWS = 1_000
 
 @dataclass(slots=True)
 class Row:
-    """A session, live or expired. `due_at`, `purge_at` and `claimed` are as in MongoDB."""
+    """A session, live or over. All but `session`, whose expiry stays, are as in MongoDB."""
 
     session: ServerSideSession
     due_at: datetime | None
     purge_at: datetime | None
+    begun: datetime
     claimed: bool = False
+    ended: datetime | None = None
+    state: LogoutState = field(default_factory=LogoutState)
 
     def is_live(self, now: datetime) -> bool:
-        """Whether it has not expired."""
-        return self.session.expires is None or self.session.expires > now
+        """Whether it has neither expired nor ended."""
+        return self.ended is None and (self.session.expires is None or self.session.expires > now)
 
     def is_due(self, now: datetime) -> bool:
         """Whether it may be claimed."""
-        return self.due_at is not None and self.due_at <= now and not self.is_purged(now)
+        return self.due_at is not None and self.due_at <= now and not self.is_purged(now) and not self.is_live(now)
 
     def is_purged(self, now: datetime) -> bool:
         """Whether its grace is over."""
@@ -73,8 +79,10 @@ class MemoryServerSideSessionStore:
         if found is not None and found.is_live(now):
             raise AlreadyExists("a session with this key exists already; make a new key")
         if found is not None and not found.is_purged(now):
+            # So that no slow clock takes it for alive.
+            found.ended = found.ended or found.session.expires
             self._aside.append(found)
-        self._put(session)
+        self._put(session, now)
         if len(self._rows) >= self._sweep_at_rows:
             self._sweep(now)
 
@@ -86,9 +94,21 @@ class MemoryServerSideSessionStore:
     async def update_session(self, session: ServerSideSession) -> None:
         """See `ServerSideSessionStore.update_session`."""
         session = check_session(session)
-        if self._live(session.key) is None:
-            raise NotFound("there is no session with this key, or it has expired; create a new one")
-        self._put(session)
+        row = self._live(session.key)
+        if row is None:
+            raise NotFound("there is no session with this key, or it has ended; create a new one")
+        self._put(session, row.begun)
+
+    async def change_session(self, key: str, change: SessionChange) -> ServerSideSession | None:
+        """See `ServerSideSessionStore.change_session`."""
+        row = self._live(key)
+        if row is None:
+            return None
+        changed = changed_session(row.session, change)
+        if changed is None:
+            return row.session
+        self._put(changed, row.begun)
+        return changed
 
     async def delete_session(self, key: str) -> bool:
         """See `ServerSideSessionStore.delete_session`."""
@@ -116,12 +136,11 @@ class MemoryServerSideSessionStore:
         if row is None:
             return None
         row.claimed = False
-        session, now = row.session, cut_to_milliseconds(self._clock.now())
-        expires = slid_expiry(session.renewed, session.expires, now) if session.expires else None
-        if expires is not None:
-            session = session.model_copy(update={"renewed": now, "expires": expires})
-            self._put(session)
-        return session
+        slid = slid_session(row.session, self._clock.now())
+        if slid is None:
+            return row.session
+        self._put(slid, row.begun)
+        return slid
 
     async def slide_sessions(self, filter: SessionFilter) -> int:  # noqa: A002 - the reference's name
         """See `ServerSideSessionStore.slide_sessions`."""
@@ -135,19 +154,75 @@ class MemoryServerSideSessionStore:
 
     async def claim_expired_sessions(self, count: int, lease: timedelta) -> list[ServerSideSession]:
         """See `ServerSideSessionStore.claim_expired_sessions`."""
+        return [logout.session for logout in await self.claim_logouts(count, lease)]
+
+    async def claim_logouts(self, count: int, lease: timedelta) -> list[Logout]:
+        """See `SessionLogoutStore.claim_logouts`."""
         check_count(count)
         check_lease(lease)
         now = self._clock.now()
         self._aside = [row for row in self._aside if not row.is_purged(now)]
         foremost = dict(self._rows)
         # What lies aside comes before what took its place, the oldest first.
-        foremost.update((row.session.key, row) for row in sorted(self._aside, key=_expiry, reverse=True))
+        foremost.update((row.session.key, row) for row in sorted(self._aside, key=_over_at, reverse=True))
         due = sorted((row for row in foremost.values() if row.is_due(now)), key=lambda row: row.due_at or now)[:count]
         for row in due:
             row.claimed = True
             row.due_at = now + lease
             row.purge_at = max(row.purge_at or now, now + lease + self._grace)
-        return [row.session for row in sorted(due, key=_expiry)]
+        return [_logout(row) for row in sorted(due, key=_over_at)]
+
+    async def end_session(self, key: str, ending: Ending, lease: timedelta) -> Logout | None:
+        """See `SessionLogoutStore.end_session`."""
+        check_lease(lease)
+        row = self._live(key)
+        state = ending(row.session) if row else None
+        if row is None or state is None:
+            return None
+        now = self._clock.now()
+        row.state = state.model_copy(update={"expires": row.session.expires})
+        row.ended = cut_to_milliseconds(now)
+        row.due_at, row.purge_at, row.claimed = now + lease, now + lease + self._grace, True
+        return _logout(row)
+
+    async def end_sessions(
+        self,
+        filter: SessionFilter,  # noqa: A002 - the reference's name
+        ending: Ending,
+        lease: timedelta,
+    ) -> EndedSessions:
+        """See `SessionLogoutStore.end_sessions`."""
+        check_lease(lease)
+        found = [await self.end_session(each.key, ending, lease) for each in await self.get_sessions(filter)]
+        return EndedSessions([logout for logout in found if logout])
+
+    async def has_begun_since(self, filter: SessionFilter, since: datetime) -> bool:  # noqa: A002 - the reference's name
+        """See `SessionLogoutStore.has_begun_since`."""
+        return any(self._rows[session.key].begun >= since for session in await self.get_sessions(filter))
+
+    async def keep_logout(self, logout: Logout, state: LogoutState, due_at: datetime) -> bool:
+        """See `SessionLogoutStore.keep_logout`."""
+        row = self._unchanged(logout)
+        if row is None:
+            return False
+        row.ended = logout.over_at
+        row.state = state.model_copy(update={"expires": row.session.expires})
+        row.due_at, row.claimed = due_at, False
+        row.purge_at = max(row.purge_at or due_at, logout.over_at + 2 * self._grace)
+        return True
+
+    async def finish_logouts(self, logouts: Iterable[Logout]) -> int:
+        """See `SessionLogoutStore.finish_logouts`."""
+        finished = 0
+        for logout in logouts:
+            row = self._unchanged(logout)
+            if row is None:
+                continue
+            finished += 1
+            if self._rows.get(row.session.key) is row:
+                del self._rows[row.session.key]
+            self._aside = [each for each in self._aside if each is not row]
+        return finished
 
     async def acknowledge_expired_sessions(self, keys: Iterable[str]) -> int:
         """See `ServerSideSessionStore.acknowledge_expired_sessions`."""
@@ -174,13 +249,22 @@ class MemoryServerSideSessionStore:
         )
         return page.result(list(page.items), token)
 
+    def _unchanged(self, logout: Logout) -> Row | None:
+        """The claimed row of a logout, if nobody has written anything down since, and its session does not go on."""
+        if not isinstance(logout.version, _Version):
+            raise TypeError("this logout is of another store")
+        row, state = logout.version.row, logout.version.state
+        there = self._rows.get(row.session.key) is row or any(each is row for each in self._aside)
+        unchanged = there and row.claimed and row.state is state and not row.is_live(self._clock.now())
+        return row if unchanged else None
+
     def _live(self, key: str) -> Row | None:
         row = self._rows.get(key) if is_identifier(key) else None
         return row if row is not None and row.is_live(self._clock.now()) else None
 
-    def _put(self, session: ServerSideSession) -> None:
+    def _put(self, session: ServerSideSession, begun: datetime) -> None:
         expires = session.expires
-        self._rows[session.key] = Row(session, expires, expires and expires + self._grace)
+        self._rows[session.key] = Row(session, expires, expires and expires + self._grace, begun)
 
     def _sweep(self, now: datetime) -> None:
         self._rows = {key: row for key, row in self._rows.items() if not row.is_purged(now)}
@@ -213,9 +297,21 @@ class _SortedSessions:
         return folded_name(item.display_name), hashed_session_key(item.key)
 
 
-def _expiry(row: Row) -> datetime:
-    # A row without expiry is never due and never lies aside.
-    return row.session.expires or datetime.max.replace(tzinfo=row.session.created.tzinfo)
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """The row that a logout was read from, and the state that it had."""
+
+    row: Row
+    state: LogoutState
+
+
+def _logout(row: Row) -> Logout:
+    return Logout(row.session, row.state, _over_at(row), _Version(row, row.state))
+
+
+def _over_at(row: Row) -> datetime:
+    # A row that never ends is never due and never lies aside.
+    return row.ended or row.session.expires or datetime.max.replace(tzinfo=row.session.created.tzinfo)
 
 
 def _matches(wanted: SessionFilter, session: ServerSideSession) -> bool:

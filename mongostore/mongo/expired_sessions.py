@@ -1,4 +1,4 @@
-"""What becomes of expired sessions on MongoDB: claimed for a while, and deleted once their logout is processed."""
+"""What becomes of sessions that are over on MongoDB: claimed for a while, and deleted once their logout is processed."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -13,7 +13,10 @@ from mongostore.clock import Clock
 from mongostore.models import ServerSideSession
 from mongostore.models.identifiers import is_identifier
 from mongostore.mongo.binding import Binding
-from mongostore.mongo.documents.sessions import SessionCodec, SessionFields, hashed_key
+from mongostore.mongo.documents.sessions import SessionCodec, SessionFields, hashed_key, is_kept, over_at
+from mongostore.mongo.expiring import BY_ID
+from mongostore.mongo.session_logouts import SessionLogouts
+from mongostore.stores.session_logouts import Logout
 from mongostore.stores.sessions import (
     REMOVAL_LEASE,
     check_count,
@@ -22,17 +25,17 @@ from mongostore.stores.sessions import (
     hashed_session_key,
 )
 
-_BY_ID = {"_id": 1}
-_PLACE = {"expires": 1, "superseded": 1}
+_PLACE = {"expires": 1, "ended": 1, "superseded": 1}
 
 
 class ExpiredSessions:
-    """The expired sessions of one tenant."""
+    """The sessions of one tenant that have expired or were ended."""
 
-    def __init__(self, binding: Binding, codec: SessionCodec, clock: Clock) -> None:
-        """Args: the database, what seals and opens, and the time."""
+    def __init__(self, binding: Binding, codec: SessionCodec, logouts: SessionLogouts, clock: Clock) -> None:
+        """Args: the database, what seals and opens, what ends sessions, and the time."""
         self._binding = binding
         self._codec = codec
+        self._logouts = logouts
         self._clock = clock
 
     async def get_and_remove(self, count: int) -> list[ServerSideSession]:
@@ -43,15 +46,16 @@ class ExpiredSessions:
             with self._binding.call("remove an expired session") as own:
                 # One by one: only so is it known which were still ours.
                 mine = {"_id": document["_id"], "claim": document["claim"]}
-                if (await self._sessions.delete_one(mine, hint=_BY_ID, session=own)).deleted_count:
+                if (await self._sessions.delete_one(mine, hint=BY_ID, session=own)).deleted_count:
                     removed.append(session)
         return removed
 
-    async def claim(self, count: int, lease: timedelta) -> list[ServerSideSession]:
-        """See `ServerSideSessionStore.claim_expired_sessions`."""
+    async def claim(self, count: int, lease: timedelta) -> list[Logout]:
+        """See `SessionLogoutStore.claim_logouts`."""
         check_count(count)
         check_lease(lease)
-        return await self._codec.sessions(await self._claim(count, lease))
+        documents = await self._claim(count, lease)
+        return [self._logouts.of(*found) for found in await self._codec.records(documents)]
 
     async def acknowledge(self, keys: Iterable[str]) -> int:
         """See `ServerSideSessionStore.acknowledge_expired_sessions`."""
@@ -69,7 +73,9 @@ class ExpiredSessions:
     async def _claim(self, count: int, lease: timedelta) -> list[dict[str, Any]]:
         """Claim sessions, and give their documents: each update is conditional, so each session has one winner."""
         now = self._clock.now()
-        due = {"tenant": self._codec.tenant, "due_at": {"$lte": now}, "purge_at": {"$gt": now}}
+        # `due_at` is not bound to the payload: whoever puts it forward must not have a live session taken for expired.
+        over = {"expires": {"$lte": now}}
+        due = {"tenant": self._codec.tenant, "due_at": {"$lte": now}, "purge_at": {"$gt": now}} | over
         claim = {"claim": token_hex(16), "due_at": now + lease}
         change = {"$set": claim, "$max": {"purge_at": now + lease + self._codec.expiry_grace}}
         tried: list[str] = []
@@ -90,26 +96,26 @@ class ExpiredSessions:
                 waiting += [document["_id"] for document in found if document["_id"] not in foremost]
                 tried += foremost
                 result = await self._sessions.update_many(
-                    due | {"_id": {"$in": foremost}}, change, hint=_BY_ID, session=own
+                    due | {"_id": {"$in": foremost}}, change, hint=BY_ID, session=own
                 )
                 claimed += result.modified_count
             mine = {"_id": {"$in": tried}, "claim": claim["claim"]}
             documents = await self._sessions.find(mine, session=own).to_list() if tried else []
-        return sorted(documents, key=lambda document: document["expires"])
+        return sorted(documents, key=over_at)
 
     async def _foremost(
         self, found: list[dict[str, Any]], now: datetime, session: AsyncClientSession | None
     ) -> list[str]:
-        """Those before which no other expired session of the same key is to be processed.
+        """Those before which no other session of the same key that is over is to be processed.
 
         An acknowledgement names only the key, so one session of a key at a time may be out. Nothing comes before a
-        session after this has looked: what is laid aside later was found here in place, or was not expired.
+        session after this has looked: what is laid aside later was found here in place, or was not over.
         """
         hashes = list({hashed_key(document) for document in found})
         aside = {"tenant": self._codec.tenant, "superseded": {"$in": hashes}}
         older: dict[str, list[dict[str, Any]]] = {}
         for document in await self._sessions.find(aside, _PLACE | {"purge_at": 1}, session=session).to_list():
-            if document["purge_at"] > now:
+            if is_kept(document, now):
                 older.setdefault(document["superseded"], []).append(document)
         return [
             document["_id"]
@@ -123,4 +129,4 @@ class ExpiredSessions:
 
 
 def _order(document: dict[str, Any]) -> tuple[bool, datetime, str]:
-    return "superseded" not in document, document["expires"], document["_id"]
+    return "superseded" not in document, over_at(document), document["_id"]

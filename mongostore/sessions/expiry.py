@@ -1,17 +1,16 @@
-"""Processes expired sessions, each at least once: claimed, worked on, and only then deleted."""
+"""Processes sessions that are over, each at least once: claimed, worked on, and only then deleted."""
 
 import asyncio
-import inspect
+import functools
 import logging
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from mongostore.cancellation import Cancellation
 from mongostore.errors import KeyUnavailable, MongostoreError, PayloadUnreadable, StorageUnavailable
-from mongostore.models import ServerSideSession
 from mongostore.sessions.coordination import SessionCoordination
+from mongostore.sessions.logouts import Logouts, Teller
 from mongostore.stores.leases import JobLease, JobLeases
 from mongostore.stores.sessions import ServerSideSessionStore
 from mongostore.tenancy import DEFAULT_TENANT, Tenant
@@ -26,8 +25,8 @@ DEFAULT_INTERVAL = timedelta(minutes=10)
 _JOB = "session-expiry"
 _MAX_DOUBLINGS = 10
 
-ExpiryCallback = Callable[[ServerSideSession], Awaitable[object] | object]
-"""What to do about an expired session; a coroutine function, or a plain one. Raising asks for another try."""
+ExpiryCallback = Teller
+"""Tells the clients of a session that is over; see `SessionService.process_expired`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,8 @@ class ExpiredBatch:
 
     Attributes:
         claimed: how many there were.
-        failures: why the others were not processed, one error for each; they come again when their lease is over.
+        failures: why the others were not processed, one error for each; they come again after a pause, or when their
+            lease is over.
     """
 
     claimed: int
@@ -49,18 +49,20 @@ class ExpiredBatch:
 
 
 class SessionExpiry:
-    """The expired sessions of one tenant."""
+    """The sessions of one tenant that have expired or were ended."""
 
     def __init__(
         self,
         sessions: ServerSideSessionStore,
         coordination: SessionCoordination,
+        logouts: Logouts,
         leases: JobLeases,
         tenant: Tenant = DEFAULT_TENANT,
     ) -> None:
-        """Args: the sessions, what ends their tokens, what keeps nodes from doing the same work, and whose they are."""
+        """Args: the sessions, what ends their tokens and carries out logouts, what keeps nodes apart, and whose they are."""
         self._sessions = sessions
         self._coordination = coordination
+        self._logouts = logouts
         self._leases = leases
         self._tenant = tenant
 
@@ -113,16 +115,16 @@ class SessionExpiry:
         self, callback: ExpiryCallback, count: int = DEFAULT_COUNT, lease: timedelta = DEFAULT_LEASE
     ) -> ExpiredBatch:
         """Process one batch as `SessionService.process_expired` does, and return what failed instead of logging it."""
-        claimed = await self._sessions.claim_expired_sessions(count, lease)
+        claimed = await self._sessions.claim_logouts(count, lease)
         failures: list[Exception] = []
-        for session in claimed:
+        for logout in claimed:
             try:
-                await self._coordination.end(session)
-                outcome = callback(session)
-                if inspect.isawaitable(outcome):
-                    await outcome
-                await self._sessions.acknowledge_expired_sessions([session.key])
-            except Exception as error:  # noqa: BLE001 - the callback is the server's, and one session must not hold up the others
+                error = await self._logouts.carry_out(
+                    logout, functools.partial(self._coordination.revoke_for, logout), callback
+                )
+            except Exception as failure:  # noqa: BLE001 - one session must not hold up the others
+                error = failure
+            if error is not None:
                 failures.append(error)
         return ExpiredBatch(len(claimed), tuple(failures))
 
@@ -130,7 +132,7 @@ class SessionExpiry:
 def _log_failures(batch: ExpiredBatch) -> None:
     for error in batch.failures:
         _log.error(
-            "An expired session could not be processed; it is tried again when its lease is over", exc_info=error
+            "The logout of a session that is over could not be processed; it is tried again later", exc_info=error
         )
 
 

@@ -1,23 +1,27 @@
 """The ticket service: where a server's cookies keep what signs a user in. The cookie holds the key only."""
 
 import logging
+import re
 import secrets
-from contextlib import suppress
 
 from mongostore.clock import Clock
-from mongostore.errors import AlreadyExists, NotFound, PayloadUnreadable
-from mongostore.models import AuthenticationTicket, ServerSideSession
+from mongostore.errors import NotFound, PayloadUnreadable
+from mongostore.models import AuthenticationTicket, RemoveSessionsContext, ServerSideSession
 from mongostore.models.base import to_payload
 from mongostore.models.identifiers import check_identifier
 from mongostore.models.principal import first_claim
 from mongostore.models.revalidation import made, revalidated
 from mongostore.sessions.coordination import SessionCoordination
+from mongostore.sessions.expiry import DEFAULT_LEASE
+from mongostore.sessions.logouts import Logouts
 from mongostore.sessions.user_sessions import ticket_of
+from mongostore.stores.session_logouts import LogoutState
 from mongostore.stores.sessions import ServerSideSessionStore
 
 _log = logging.getLogger("mongostore")
 
 _KEY_BYTES = 32
+_KEY = re.compile(rf"[0-9A-F]{{{2 * _KEY_BYTES}}}")
 
 
 class Tickets:
@@ -27,12 +31,22 @@ class Tickets:
         self,
         sessions: ServerSideSessionStore,
         coordination: SessionCoordination,
+        logouts: Logouts,
         clock: Clock,
         display_name_claim_type: str | None,
     ) -> None:
-        """Args: where sessions are kept, what ends their tokens, the time, and the claim that names the user in lists."""
+        """Make the service.
+
+        Args:
+            sessions: where sessions are kept.
+            coordination: ends their tokens.
+            logouts: carries out the end of a session whose user changes.
+            clock: tells the time.
+            display_name_claim_type: the claim that names the user in lists; None: none does.
+        """
         self._sessions = sessions
         self._coordination = coordination
+        self._logouts = logouts
         self._clock = clock
         self._display_name_claim_type = display_name_claim_type
 
@@ -80,40 +94,75 @@ class Tickets:
             _log.error("A user is taken for signed out: the session's ticket is no AuthenticationTicket")
         return ticket
 
-    async def renew(self, key: str, ticket: AuthenticationTicket) -> None:
-        """Put a ticket in the place of another; a session that is missing or has expired begins anew under its key.
+    async def renew(self, key: str, ticket: AuthenticationTicket) -> str:
+        """Put a ticket in the place of another, in one conditional write: no session begins or comes back by it.
 
-        When the subject or the session id changes, the tokens of the former session are revoked, of every client.
+        Clients that were added meanwhile stay; those of the new ticket join them. When the subject or the session id
+        changes, the former session ends: its tokens are revoked, of every client, and its logout comes to
+        `sessions.process_expired`. The new one begins under a key of its own, so that nobody who knows the former key is
+        signed in by it.
+
+        Args:
+            key: from the cookie.
+            ticket: as for `store`.
+
+        Returns:
+            The key for the cookie: the same one, or that of the new session.
 
         Raises:
-            TypeError, ValueError: the key or the ticket is none, or the ticket lacks a claim or can't be stored.
+            NotFound: `store` did not make this key, or its session has ended or expired.
+            TypeError, ValueError: the key is no text, or the ticket lacks a claim or can't be stored.
             PayloadUnreadable, KeyUnavailable: the former session can't be read; remove it.
         """
-        check_identifier("key", key)
-        renewed = self._session(key, ticket)
+        if not isinstance(key, str):
+            raise TypeError(f"key must be a str, not {type(key).__name__}")
+        ticket = revalidated(ticket, AuthenticationTicket)
+        renewed = self._session(key if _KEY.fullmatch(key) else "0", ticket)
+        if not _KEY.fullmatch(key):
+            raise _absent()
         while True:
-            former = await self._sessions.get_session(key)
-            if former is None:
-                with suppress(AlreadyExists):  # It began in between.
-                    await self._sessions.create_session(renewed)
-                    return
-            else:
-                with suppress(NotFound):  # It ended in between.
-                    await self._replace(former, renewed)
-                    return
+            found = await self._sessions.change_session(key, lambda former: _renewed(former, renewed, ticket))
+            if found is None or ticket_of(found) is None:
+                raise _absent()
+            if _ids(found) == _ids(renewed):
+                return key
+            ended = await self._sessions.end_session(key, lambda former: _ending(former, renewed), DEFAULT_LEASE)
+            if ended is not None:
+                break
+        revoked = RemoveSessionsContext(
+            subject_id=ended.session.subject_id, session_id=ended.session.session_id, revoke_consents=False
+        )
+        await self._logouts.carry_out_all([ended], lambda: self._coordination.revoke(revoked, [ended.session]), None)
+        return await self.store(ticket)
+
+    async def add_client(self, key: str, client_id: str) -> bool:
+        """Note that the user has signed in to a client, in one conditional write: it will be told of the logout.
+
+        Args:
+            key: from the cookie.
+            client_id: the client; it may have been added before.
+
+        Returns:
+            False when there is no such session, or its ticket was not stored here.
+
+        Raises:
+            TypeError, ValueError: the client id is impossible, or the ticket would grow beyond 1 MiB.
+            PayloadUnreadable, KeyUnavailable: the session can't be read; remove it.
+        """
+        check_identifier("client_id", client_id)
+
+        def added(session: ServerSideSession) -> ServerSideSession | None:
+            ticket = ticket_of(session)
+            if ticket is None or client_id in ticket.client_ids:
+                return None
+            return _with_clients(session, ticket, [*ticket.client_ids, client_id])
+
+        found = await self._sessions.change_session(key, added)
+        return found is not None and ticket_of(found) is not None
 
     async def remove(self, key: str) -> bool:
         """End a session: True when there was one. For what follows a logout, see `SessionService`."""
         return await self._sessions.delete_session(key)
-
-    async def _replace(self, former: ServerSideSession, renewed: ServerSideSession) -> None:
-        if (former.subject_id, former.session_id) == (renewed.subject_id, renewed.session_id):
-            await self._sessions.update_session(renewed.model_copy(update={"created": former.created}))
-            return
-        # Before, so that a crash leaves nothing behind that nobody would revoke; after, for what was issued meanwhile.
-        await self._coordination.revoke(former.subject_id, former.session_id)
-        await self._sessions.update_session(renewed)
-        await self._coordination.revoke(former.subject_id, former.session_id)
 
     def _session(self, key: str, ticket: AuthenticationTicket) -> ServerSideSession:
         ticket = revalidated(ticket, AuthenticationTicket)
@@ -141,3 +190,38 @@ def _claim(ticket: AuthenticationTicket, claim_type: str) -> str:
     if value is None:
         raise ValueError(f"the ticket's principal lacks the claim {claim_type!r}, which every session needs")
     return value
+
+
+def _absent() -> NotFound:
+    return NotFound(
+        "there is no session with this key, or it has ended; sign the user in again, and store a new ticket"
+    )
+
+
+def _ids(session: ServerSideSession) -> tuple[str, str]:
+    return session.subject_id, session.session_id
+
+
+def _renewed(
+    former: ServerSideSession, renewed: ServerSideSession, ticket: AuthenticationTicket
+) -> ServerSideSession | None:
+    """What becomes of a session that is renewed; nothing when it is somebody else's, or was not stored here."""
+    stored = ticket_of(former)
+    if stored is None or _ids(former) != _ids(renewed):
+        return None
+    joining = [each for each in ticket.client_ids if each not in stored.client_ids]
+    session = renewed.model_copy(update={"created": former.created})
+    return _with_clients(session, ticket, [*stored.client_ids, *joining])
+
+
+def _ending(former: ServerSideSession, renewed: ServerSideSession) -> LogoutState | None:
+    """What the logout of a former user's session begins with; nothing when it is the same user's by now."""
+    if _ids(former) == _ids(renewed):
+        return None
+    context = RemoveSessionsContext(subject_id=former.subject_id, session_id=former.session_id, revoke_consents=False)
+    return LogoutState(context=context)
+
+
+def _with_clients(session: ServerSideSession, ticket: AuthenticationTicket, client_ids: list[str]) -> ServerSideSession:
+    changed = ticket.model_copy(update={"client_ids": client_ids})
+    return session.model_copy(update={"ticket": to_payload(changed).decode()})

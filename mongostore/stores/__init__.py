@@ -11,6 +11,7 @@ from mongostore.stores.pushed_requests import PushedAuthorizationRequestStore
 from mongostore.stores.replay import ReplayCache
 from mongostore.stores.resources import ResourceStore
 from mongostore.stores.revised import Revised
+from mongostore.stores.session_logouts import EndedSessions, Logout, LogoutState, Retry
 from mongostore.stores.sessions import ServerSideSessionStore
 from mongostore.stores.signing_keys import SigningKeyRecords, SigningKeyStore
 
@@ -18,13 +19,17 @@ __all__ = [
     "ClientStore",
     "CorsPolicyService",
     "DeviceFlowStore",
+    "EndedSessions",
     "GrantRecordStore",
     "IdentityProviderStore",
+    "Logout",
+    "LogoutState",
     "MessageStore",
     "PersistedGrantStore",
     "PushedAuthorizationRequestStore",
     "ReplayCache",
     "ResourceStore",
+    "Retry",
     "Revised",
     "ServerSideSessionStore",
     "SigningKeyRecords",

@@ -1,16 +1,18 @@
 """Where server-side sessions are kept: by key, by subject and session id, in pages, and beyond their expiry."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from mongostore.models import QueryResult, ServerSideSession, SessionFilter, SessionQuery
 from mongostore.models.identifiers import MAX_IDENTIFIER_LENGTH, is_identifier
+from mongostore.models.instants import cut_to_milliseconds
 from mongostore.models.revalidation import revalidated
-from mongostore.models.sessions import DEFAULT_PAGE_SIZE
+from mongostore.models.sessions import DEFAULT_PAGE_SIZE, check_session
 from mongostore.stores import arguments
+from mongostore.stores.session_logouts import SessionLogoutStore
 
 # A page is decrypted in one go, and a ticket may have 1 MiB.
 MAX_PAGE_SIZE = 1_000
@@ -24,13 +26,17 @@ REMOVAL_LEASE = timedelta(minutes=1)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
+SessionChange = Callable[[ServerSideSession], ServerSideSession | None]
+"""What is to become of a session; None leaves it as it is. It may be called repeatedly, and keeps the key."""
+
+
 class LiveSessionStore(Protocol):
-    """Sessions that have not expired (`expires <= now` is expired): no method here sees any other."""
+    """Sessions that have neither expired (`expires <= now` is expired) nor ended: no method here sees any other."""
 
     async def create_session(self, session: ServerSideSession) -> None:
         """Add a session.
 
-        Over an expired session that nobody has processed yet it takes the key, and that one's logout stays pending.
+        Over a session that is over, and that nobody has processed yet, it takes the key; that one's logout stays pending.
 
         Raises:
             AlreadyExists: its key is taken.
@@ -54,10 +60,23 @@ class LiveSessionStore(Protocol):
             TypeError, ValueError: the session holds what can't be stored.
         """
 
+    async def change_session(self, key: str, change: SessionChange) -> ServerSideSession | None:
+        """Make of a session what `change` says, in one conditional write: nothing that somebody else writes is lost.
+
+        When the session was changed between reading and writing, `change` is asked again.
+
+        Returns:
+            The session as it is afterwards, or None when there is none.
+
+        Raises:
+            TypeError, ValueError: `change` gives what can't be stored, or another key.
+            PayloadUnreadable, KeyUnavailable: the session can't be read.
+        """
+
     async def delete_session(self, key: str) -> bool:
         """Delete a session: True when there was one.
 
-        An expired one is left to be processed, so that its logout is not lost.
+        One that is over is left to be processed, so that its logout is not lost.
         """
 
     async def get_sessions(self, filter: SessionFilter) -> list[ServerSideSession]:  # noqa: A002 - the reference's name
@@ -100,24 +119,30 @@ class LiveSessionStore(Protocol):
 class SessionLifetimeStore(Protocol):
     """How sessions are prolonged, and what becomes of them once they have expired.
 
-    An expired session is kept for `session_expiry_grace`, to be processed: its clients must hear of the logout. These
-    methods see expired sessions within their grace; leases follow the store's clock.
+    A session that has expired, or was ended, is kept for `session_expiry_grace`, to be processed: its clients must hear of
+    the logout. These methods see such sessions within their grace; leases follow the store's clock.
     """
 
     async def slide_session(self, key: str) -> ServerSideSession | None:
-        """Let the session's time begin anew: `renewed` is now, `expires` as far from it as before; one write.
+        """Let the session's time begin anew: `renewed` is now, `expires` as far from it as before; one conditional write.
 
         When less than a hundredth of that time has passed since, nothing is written.
 
         Returns:
             The session as it is afterwards, or None when absent. One without expiry is left as it is.
+
+        Raises:
+            PayloadUnreadable, KeyUnavailable: the session can't be read.
         """
 
     async def slide_sessions(self, filter: SessionFilter) -> int:  # noqa: A002 - as in `LiveSessionStore`
         """Slide every session that the filter matches, and give their number: 0 means that there is none.
 
+        Unreadable ones are logged and left out.
+
         Raises:
             ValueError: nothing is set in the filter.
+            PayloadUnreadable, KeyUnavailable: not one of those found could be read.
         """
 
     async def get_and_remove_expired_sessions(self, count: int) -> list[ServerSideSession]:
@@ -151,7 +176,7 @@ class SessionLifetimeStore(Protocol):
         """
 
 
-class ServerSideSessionStore(LiveSessionStore, SessionLifetimeStore, Protocol):
+class ServerSideSessionStore(LiveSessionStore, SessionLifetimeStore, SessionLogoutStore, Protocol):
     """Server-side sessions. The ticket is in clear here and sealed below, the key with it."""
 
 
@@ -167,6 +192,28 @@ def slid_expiry(renewed: datetime, expires: datetime, now: datetime) -> datetime
     """
     lifetime = expires - renewed
     return now + lifetime if now - renewed >= max(lifetime / SLIDE_FRACTION, _MILLISECOND) else None
+
+
+def changed_session(session: ServerSideSession, change: SessionChange) -> ServerSideSession | None:
+    """Ask what is to become of a session.
+
+    Raises:
+        TypeError, ValueError: that can't be stored, or has another key.
+    """
+    changed = change(session)
+    if changed is None:
+        return None
+    changed = check_session(changed)
+    if changed.key != session.key:
+        raise ValueError("a change can't give a session another key; end it, and create another one")
+    return changed
+
+
+def slid_session(session: ServerSideSession, now: datetime) -> ServerSideSession | None:
+    """The session after it is used; None: as it was, see `slid_expiry`."""
+    now = cut_to_milliseconds(now)
+    expires = slid_expiry(session.renewed, session.expires, now) if session.expires else None
+    return session.model_copy(update={"renewed": now, "expires": expires}) if expires else None
 
 
 def check_count(count: int) -> None:

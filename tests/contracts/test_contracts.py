@@ -20,6 +20,7 @@ from mongostore.testing.contracts.replay import ReplayCacheContract
 from mongostore.testing.contracts.resources import ResourceStoreContract
 from mongostore.testing.contracts.revisions import RevisionContract
 from mongostore.testing.contracts.revocation import RevocationContract
+from mongostore.testing.contracts.session_ends import SessionEndContract
 from mongostore.testing.contracts.session_expiry import SessionExpiryContract
 from mongostore.testing.contracts.session_paging import SessionPagingContract
 from mongostore.testing.contracts.session_service import SessionServiceContract
@@ -126,6 +127,10 @@ class TestTickets(TicketContract):
 
 
 class TestSessionService(SessionServiceContract):
+    pass
+
+
+class TestSessionEnds(SessionEndContract):
     pass
 
 

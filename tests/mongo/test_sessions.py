@@ -5,15 +5,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from bson import CodecOptions
 from pymongo.errors import WriteError
 
 from mongostore.errors import PayloadUnreadable
 from mongostore.models import RemoveSessionsContext, SessionFilter, SessionQuery
 from mongostore.models.base import to_payload
 from mongostore.mongo.documents.sessions import SessionCodec, SessionFields
+from mongostore.protection.columns import with_columns
+from mongostore.protection.protector import compared
+from mongostore.stores.session_logouts import LogoutState
 from mongostore.testing.factories import a_principal, a_session, a_ticket
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "sessions.json").read_text())
+BEGUN = datetime(2030, 1, 1, 0, 0, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 SECRET_KEY, SECRET_TICKET = "SENTINEL-KEY", "SENTINEL-TICKET"
@@ -22,13 +27,13 @@ SECRET_KEY, SECRET_TICKET = "SENTINEL-KEY", "SENTINEL-TICKET"
 class PlainProtector:
     """Shows what would be sealed, and for which place."""
 
-    async def seal(self, plaintext, context):
-        self.sealed = (plaintext, context)
-        return plaintext
+    async def seal(self, plaintext, context, columns):
+        self.sealed = (with_columns(plaintext, columns), context)
+        return self.sealed[0]
 
-    async def open(self, sealed, context):
+    async def open(self, sealed, context, columns):
         assert context == self.sealed[1]
-        return sealed
+        return compared(sealed, context, columns)
 
 
 @pytest.fixture
@@ -37,25 +42,66 @@ def raw(mongo_connection, prepared_database):
     return mongo_connection[prepared_database]["sessions"]
 
 
+def session_of(vector):
+    fields = vector["session"]
+    if "ticket_hex" in fields:
+        fields = {name: value for name, value in fields.items() if name != "ticket_hex"}
+        fields["ticket"] = bytes.fromhex(vector["session"]["ticket_hex"])
+    return a_session(**{**fields, "display_name": fields.get("display_name"), "expires": fields.get("expires")})
+
+
+def shown(document):
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in document.items()}
+
+
 @pytest.mark.parametrize("vector", VECTORS["stored"], ids=lambda vector: vector["name"])
 async def test_the_stored_form_is_frozen(vector):
     """A session becomes the same document, sealed for the same place, as it always did; and comes back from it."""
-    fields = vector["session"]
-    if "ticket_hex" in fields:
-        fields = {**fields, "ticket": bytes.fromhex(fields["ticket_hex"])}
-    session = a_session(**{**fields, "display_name": fields.get("display_name"), "expires": fields.get("expires")})
+    session = session_of(vector)
+    protector = PlainProtector()
+    codec = SessionCodec("acme", protector, timedelta(days=7))
+    document = await codec.document(session, begun=BEGUN)
+    payload, context = protector.sealed
+    assert payload.hex() == vector["bound_payload_hex"]
+    assert bytes(document["payload"]) == payload
+    assert (context.tenant, context.collection, context.record_id, context.field) == tuple(vector["context"])
+    assert shown(document) == {**vector["document"], "begun": BEGUN.isoformat(), "payload": document["payload"]}
+    assert await codec.session(document) == session
+    assert set(SessionFields.model_fields) >= set(document) - {"_id"}
+
+
+@pytest.mark.parametrize("vector", VECTORS["stored"], ids=lambda vector: vector["name"])
+async def test_a_record_of_the_old_form_is_read(vector):
+    """A payload that was sealed without columns opens, in place and laid aside; written again, it has them."""
+    session = session_of(vector)
     protector = PlainProtector()
     codec = SessionCodec("acme", protector, timedelta(days=7))
     document = await codec.document(session)
-    payload, context = protector.sealed
-    assert bytes(document["payload"]) == payload == bytes.fromhex(vector["payload_hex"])
-    assert (context.tenant, context.collection, context.record_id, context.field) == tuple(vector["context"])
-    shown = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in document.items()}
-    assert shown == {**vector["document"], "payload": document["payload"]}
+    document["payload"] = bytes.fromhex(vector["payload_hex"])
     assert await codec.session(document) == session
-    assert codec.aside(document)["_id"] == vector["aside_id"]
-    assert await codec.session(codec.aside(document)) == session
-    assert set(SessionFields.model_fields) >= set(document) - {"_id"}
+    if session.expires:
+        aside = await codec.aside(document)
+        assert aside["_id"] == vector["aside_id"]
+        assert await codec.session(aside) == session
+    assert (await codec.change(session))["$set"]["payload"].hex() == vector["bound_payload_hex"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["ended"], ids=lambda vector: vector["name"])
+async def test_the_form_of_an_ended_session_is_frozen(vector):
+    """What `end` writes, and how far a logout has come, are the same bytes as they always were, and come back."""
+    session = session_of(vector)
+    state = LogoutState.model_validate(vector["state"])
+    codec = SessionCodec("acme", PlainProtector(), timedelta(days=7))
+    ended = datetime.fromisoformat(vector["ended"])
+    change = await codec.ended(session, ended, state)
+    assert shown(change | {"payload": bytes(change["payload"])}) == {
+        "ended": vector["ended"],
+        "expires": "1970-01-01T00:00:00+00:00",
+        "payload": bytes.fromhex(vector["bound_payload_hex"]),
+    }
+    record = await codec.record(await codec.document(session) | change)
+    assert (record.session, record.over_at) == (session, ended)
+    assert record.state == state.model_copy(update={"expires": session.expires})
 
 
 def test_the_form_of_a_ticket_is_frozen():
@@ -152,7 +198,9 @@ async def test_a_crash_while_a_session_is_superseded_loses_no_logout(store, raw)
     sessions = store.server_side_sessions
     old = a_session("k", expires=store.clock.now() + HOUR)
     await sessions.create_session(old)
-    raw.insert_one(SessionCodec("default", PlainProtector(), HOUR).aside(raw.find_one()))
+    raw.insert_one(
+        await store.server_side_sessions._codec.aside(raw.with_options(CodecOptions(tz_aware=True)).find_one())
+    )
     store.clock.advance(HOUR)
     assert await sessions.claim_expired_sessions(10, MINUTE) == [old]
     await sessions.create_session(new := a_session("k", expires=None))
@@ -218,18 +266,35 @@ async def test_a_page_is_three_commands(store, wire):
         (lambda store: store.server_side_sessions.get_session("k"), ["find"]),
         (lambda store: store.server_side_sessions.update_session(a_session("k")), ["update"]),
         (lambda store: store.server_side_sessions.delete_session("k"), ["delete"]),
-        (lambda store: store.server_side_sessions.slide_session("k"), ["findAndModify"]),
-        (lambda store: store.server_side_sessions.slide_sessions(SessionFilter(session_id="s1")), ["update"]),
+        (lambda store: store.server_side_sessions.slide_session("k"), ["find"]),
+        (lambda store: store.server_side_sessions.slide_sessions(SessionFilter(session_id="s1")), ["find"]),
+        (lambda store: store.server_side_sessions.change_session("k", lambda session: session), ["find", "update"]),
+        (lambda store: store.tickets.add_client("k", "web"), ["find"]),
         (lambda store: store.server_side_sessions.get_sessions(SessionFilter(session_id="s1")), ["find"]),
         (lambda store: store.server_side_sessions.delete_sessions(SessionFilter(session_id="s1")), ["delete"]),
     ],
 )
 async def test_an_operation_is_one_command(store, wire, action, commands):
-    """Every operation on live sessions is one round trip."""
+    """Every operation on live sessions is one round trip, or a read and one conditional write where it depends on one."""
     await store.server_side_sessions.create_session(a_session("k"))
     wire.sent.clear()
     await action(store)
     assert [next(iter(command)) for command in wire.sent] == commands
+
+
+@pytest.mark.parametrize("which", ["one", "all"])
+async def test_a_session_slides_by_a_read_and_a_write(store, wire, which):
+    """When the step is due, one write more."""
+    session = a_session("k", renewed=store.clock.now(), expires=store.clock.now() + HOUR)
+    await store.server_side_sessions.create_session(session)
+    store.clock.advance(MINUTE)
+    wire.sent.clear()
+    if which == "one":
+        await store.server_side_sessions.slide_session("k")
+    else:
+        await store.server_side_sessions.slide_sessions(SessionFilter(session_id="s1"))
+    sent = [next(iter(command)) for command in wire.sent if "sessions" in command.values()]
+    assert sent == ["find", "update"]
 
 
 def store_id(key):

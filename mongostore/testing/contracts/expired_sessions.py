@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mongostore.models import ServerSideSession, SessionFilter
+from mongostore.stores.session_logouts import LogoutState
 from mongostore.testing.factories import a_session
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -122,6 +123,99 @@ class ExpiredSessionContract:
         assert await sessions.get_session("k0") == new
         store.clock.advance(MINUTE)
         assert await sessions.claim_expired_sessions(10, MINUTE) == []
+
+    async def test_a_superseded_session_is_over_on_every_node(self, store: Any) -> None:
+        """A node whose clock is behind sees the new session alone: the one that lies aside is read and slid by nobody."""
+        sessions, alice = store.server_side_sessions, SessionFilter(subject_id="alice")
+        [old] = await self._store_expired(store, 1)
+        await sessions.create_session(new := a_session("k0", session_id="s2", expires=store.clock.now() + HOUR))
+        store.clock.advance(-MINUTE)
+        assert await sessions.get_sessions(alice) == [new]
+        page = await sessions.query_sessions()
+        assert (page.results, page.total_count) == ([new], 1)
+        assert await sessions.slide_sessions(SessionFilter(session_id="s1")) == 0
+        assert await sessions.delete_sessions(SessionFilter(session_id="s1")) == 0
+        assert await sessions.claim_expired_sessions(10, MINUTE) == []
+        store.clock.advance(MINUTE)
+        assert await sessions.claim_expired_sessions(10, MINUTE) == [old]
+        store.clock.advance(-MINUTE)
+        assert await sessions.acknowledge_expired_sessions(["k0"]) == 1
+        assert await sessions.get_session("k0") == new
+
+    async def test_an_ended_session_is_processed_like_one_that_expired(self, store: Any) -> None:
+        """Its logout is claimed by whoever ended it; later it is claimed, acknowledged, removed, and its key is free."""
+        sessions = store.server_side_sessions
+        for key in ("a", "b"):
+            await sessions.create_session(a_session(key, expires=None))
+        for key in ("a", "b"):
+            logout = await sessions.end_session(key, lambda _: LogoutState(), MINUTE)
+            assert (logout.session.key, logout.over_at) == (key, store.clock.now())
+        assert await sessions.end_session("a", lambda _: LogoutState(), MINUTE) is None
+        assert await sessions.claim_expired_sessions(10, MINUTE) == []
+        await sessions.create_session(a_session("a", session_id="s2", expires=None))
+        store.clock.advance(MINUTE)
+        claimed = await sessions.claim_expired_sessions(10, MINUTE)
+        assert {(each.key, each.session_id, each.expires) for each in claimed} == {("a", "s1", None), ("b", "s1", None)}
+        assert await sessions.acknowledge_expired_sessions(["a"]) == 1
+        store.clock.advance(MINUTE)
+        assert [each.key for each in await sessions.get_and_remove_expired_sessions(10)] == ["b"]
+        assert (await sessions.get_session("a")).session_id == "s2"
+
+    async def test_one_of_many_ends_a_session(self, store: Any) -> None:
+        """Of 10 who end it at once, and 10 who change it, one ends it, and it has ended."""
+        sessions = store.server_side_sessions
+        await sessions.create_session(session := a_session("k"))
+
+        def renamed(former: ServerSideSession) -> ServerSideSession:
+            return former.model_copy(update={"display_name": f"{former.display_name}."})
+
+        outcomes = await asyncio.gather(
+            *(sessions.end_session("k", lambda _: LogoutState(), MINUTE) for _ in range(10)),
+            *(sessions.change_session("k", renamed) for _ in range(10)),
+        )
+        [logout] = [each for each in outcomes[:10] if each]
+        changes = len([each for each in outcomes[10:] if each])
+        assert logout.session.display_name == f"{session.display_name}{'.' * changes}"
+        assert await sessions.get_session("k") is None
+
+    async def test_a_logout_is_kept_by_who_has_it(self, store: Any) -> None:
+        """How far it has come is known to the next one; who comes late with an earlier state changes nothing."""
+        sessions = store.server_side_sessions
+        await sessions.create_session(a_session("k"))
+        first = await sessions.end_session("k", lambda _: LogoutState(), MINUTE)
+        state = LogoutState(settled=["web"], revoked=True)
+        due_at = store.clock.now() + HOUR
+        assert await sessions.keep_logout(first, state, due_at) is True
+        assert await sessions.keep_logout(first, LogoutState(), due_at) is False
+        assert await sessions.finish_logouts([first]) == 0
+        assert await sessions.claim_logouts(10, MINUTE) == []
+        store.clock.advance(HOUR)
+        [second] = await sessions.claim_logouts(10, MINUTE)
+        assert (second.state.settled, second.state.revoked) == (["web"], True)
+        assert (second.session, second.over_at) == (first.session, first.over_at)
+        store.clock.advance(HOUR)
+        assert await sessions.finish_logouts([second]) == 1
+        assert await sessions.claim_logouts(10, MINUTE) == []
+
+    async def test_an_ending_may_leave_a_session(self, store: Any) -> None:
+        """Of the sessions that a filter matches, those go on that it leaves; they are changed by a change alone."""
+        sessions = store.server_side_sessions
+        for number in range(3):
+            await sessions.create_session(a_session(f"k{number}", session_id=f"s{number}"))
+
+        def only_the_first(session: ServerSideSession) -> LogoutState | None:
+            return LogoutState() if session.session_id == "s0" else None
+
+        ended = await sessions.end_sessions(SessionFilter(subject_id="alice"), only_the_first, MINUTE)
+        assert [logout.session.key for logout in ended.logouts] == ["k0"]
+        assert await sessions.end_session("k1", only_the_first, MINUTE) is None
+        assert await sessions.change_session("k0", lambda session: session) is None
+        unchanged = await sessions.change_session("k1", lambda _: None)
+        assert unchanged == await sessions.get_session("k1")
+        with pytest.raises(ValueError, match="another key"):
+            await sessions.change_session("k1", lambda session: session.model_copy(update={"key": "k2"}))
+        with pytest.raises(TypeError):
+            await sessions.change_session("k1", lambda _: "a session")
 
     async def test_a_claim_outlives_the_new_session_under_the_key(self, store: Any) -> None:
         """A session that is claimed, and then superseded, is still claimed, and is acknowledged by its key."""

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
-from mongostore.models import ServerSideSession
-from mongostore.testing.factories import a_client, a_grant, a_session, a_ticket
+from mongostore.errors import NotFound
+from mongostore.models import RemoveSessionsContext, ServerSideSession
+from mongostore.sessions.user_sessions import user_session
+from mongostore.testing.factories import a_client, a_grant, a_refresh_token, a_session, a_ticket
 
+HALF_A_MINUTE = timedelta(seconds=30)
 MINUTE = timedelta(minutes=1)
+GRACE = timedelta(days=7)
 HOUR = timedelta(hours=1)
 SOON = timedelta(milliseconds=5)
 # Real time: `run` sleeps by the machine's clock. Only a failure waits this long.
@@ -40,7 +44,7 @@ class SessionExpiryContract:
         assert await store.sessions.process_expired(process) == 0
 
     async def test_a_failing_session_holds_up_no_other(self, store: Any) -> None:
-        """When the callback raises for one session, the others are processed, and that one comes after its lease."""
+        """When the callback raises for one session, the others are processed, and that one comes after a pause."""
         await self._store_expired(store, 3)
         seen: list[str] = []
         broken = True
@@ -58,6 +62,109 @@ class SessionExpiryContract:
         store.clock.advance(MINUTE)
         assert await store.sessions.process_expired(process, lease=MINUTE) == 1
         assert seen == ["k0", "k1", "k2", "k0", "k0"]
+
+    async def test_clients_are_told_one_by_one(self, store: Any) -> None:
+        """Who was told is not told again; who could not be told is tried again, after longer and longer pauses."""
+        expires = store.clock.now() + HOUR
+        await store.tickets.store(a_ticket(expires=expires, client_ids=["web", "dead", "shop"]))
+        store.clock.advance(HOUR)
+        told: list[list[str]] = []
+
+        async def tell(session: ServerSideSession) -> list[str]:
+            told.append(user_session(session).client_ids)
+            return ["dead"]
+
+        pauses = []
+        for attempt in range(10):
+            waited = timedelta(0)
+            while len(told) == attempt:
+                assert await store.sessions.process_expired(tell) == 0
+                if len(told) == attempt:
+                    waited += HALF_A_MINUTE
+                    store.clock.advance(HALF_A_MINUTE)
+            pauses.append(waited)
+        assert told == [["web", "dead", "shop"]] + [["dead"]] * 9
+        assert pauses == [timedelta(0)] + [min(HALF_A_MINUTE * 2**number, HOUR) for number in range(9)]
+        store.clock.advance(HOUR)
+        assert await store.sessions.process_expired(lambda _: None) == 1
+        store.clock.advance(GRACE)
+        assert await store.sessions.process_expired(tell) == 0
+        assert len(told) == 10
+
+    @pytest.mark.parametrize("way", ["expired", "ended"])
+    async def test_a_client_that_is_never_reached_is_given_up(self, store: Any, way: str) -> None:
+        """The last attempt is made when the grace is over; then the record goes, and nothing comes any more."""
+        await store.tickets.store(a_ticket(expires=store.clock.now() + HOUR, client_ids=["dead", "web"]))
+        calls: list[list[str]] = []
+
+        async def tell(session: Any) -> list[str]:
+            calls.append(user_session(session).client_ids if way == "expired" else ["dead"])
+            return ["dead"]
+
+        if way == "ended":
+            assert await store.sessions.end(RemoveSessionsContext(subject_id="alice"), on_logout=tell) == 1
+        else:
+            store.clock.advance(HOUR)
+        begun = store.clock.now()
+        while store.clock.now() < begun + GRACE:
+            await store.sessions.process_expired(tell)
+            store.clock.advance(HOUR)
+        attempts = len(calls)
+        assert attempts >= GRACE // HOUR
+        assert await store.sessions.process_expired(tell) == 0
+        assert len(calls) == attempts + 1
+        for _ in range(3):
+            store.clock.advance(GRACE / 2)
+            assert await store.sessions.process_expired(tell) == 0
+        assert len(calls) == attempts + 1
+
+    @pytest.mark.parametrize("wrong", ["web", 7, {"web": False}, [None]], ids=repr)
+    async def test_what_a_callback_may_not_return_is_a_failure(self, store: Any, wrong: Any) -> None:
+        """Something else than None or a list of client ids tells nobody: all are told again."""
+        await store.tickets.store(a_ticket(expires=store.clock.now() + HOUR))
+        store.clock.advance(HOUR)
+        assert await store.sessions.process_expired(lambda _: wrong) == 0
+        store.clock.advance(MINUTE)
+        told: list[ServerSideSession] = []
+        assert await store.sessions.process_expired(told.append) == 1
+
+    async def test_a_ticket_of_the_server_s_own_is_told_as_a_whole(self, store: Any) -> None:
+        """Whose clients are not known comes again as it was while any could not be told."""
+        await store.server_side_sessions.create_session(session := a_session("k", expires=store.clock.now() + HOUR))
+        store.clock.advance(HOUR)
+        assert await store.sessions.process_expired(lambda _: ["of its own"]) == 0
+        store.clock.advance(MINUTE)
+        told: list[ServerSideSession] = []
+        assert await store.sessions.process_expired(told.append) == 1
+        assert told == [session]
+
+    async def test_nothing_issued_meanwhile_outlives_the_session(self, store: Any) -> None:
+        """A token that is issued while the clients are told goes with those that were there before."""
+        await store.clients.save_client(a_client("web", coordinate_lifetime_with_user_session=True))
+        await store.tickets.store(a_ticket(expires=store.clock.now() + MINUTE))
+        store.clock.advance(MINUTE)
+        issued = []
+
+        async def issue(_: ServerSideSession) -> None:
+            issued.append(await store.refresh_tokens.store_refresh_token(a_refresh_token()))
+
+        assert await store.sessions.process_expired(issue) == 1
+        assert await store.refresh_tokens.get_refresh_token(issued[0]) is None
+
+    async def test_a_session_whose_clients_were_told_does_not_go_on(self, store: Any) -> None:
+        """Once somebody was told, a node whose clock is behind does not find the session alive, nor prolong it."""
+        start = store.clock.now()
+        key = await store.tickets.store(a_ticket(issued=start, expires=start + HOUR, client_ids=["web", "dead"]))
+        store.clock.advance(HOUR)
+        assert await store.sessions.process_expired(lambda _: ["dead"]) == 0
+        store.clock.advance(-MINUTE)
+        assert await store.tickets.retrieve(key, slide=True) is None
+        with pytest.raises(NotFound):
+            await store.tickets.renew(key, a_ticket())
+        store.clock.advance(2 * MINUTE)
+        told: list[list[str]] = []
+        assert await store.sessions.process_expired(lambda each: told.append(user_session(each).client_ids)) == 1
+        assert told == [["dead"]]
 
     async def test_who_dies_loses_nothing(self, store: Any) -> None:
         """A session whose processing is cancelled in the middle comes again."""

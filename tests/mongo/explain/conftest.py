@@ -239,7 +239,7 @@ async def _sessions(tenant: Tenant, protector: Protector, now: Any) -> list[dict
             expires=expires,
         )
         document = await codec.document(session)
-        documents.append(codec.aside(document) if number % 30 == 0 else document)
+        documents.append(await codec.aside(document) if number % 30 == 0 else document)
     return documents
 
 

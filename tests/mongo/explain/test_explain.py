@@ -24,6 +24,7 @@ from mongostore.mongo.identity_providers import MongoIdentityProviderStore
 from mongostore.mongo.removal import delete_all
 from mongostore.schema import apply_schema
 from mongostore.signing.options import SigningOptions
+from mongostore.stores import LogoutState
 from mongostore.tenancy import DEFAULT_TENANT
 from mongostore.testing.contracts.filled_models import (
     a_filled_api_resource,
@@ -244,6 +245,10 @@ SESSION_FILTERS = [
 ]
 
 
+def ended(_: Any) -> LogoutState:
+    return LogoutState()
+
+
 async def server_side_sessions(s: Any) -> None:
     sessions = s.server_side_sessions
     await sessions.create_session(a_session("short", expires=s.clock.now() + MINUTE))
@@ -253,7 +258,16 @@ async def server_side_sessions(s: Any) -> None:
     assert await sessions.get_session("key 1")
     await sessions.update_session(a_session("key 1"))
     assert await sessions.slide_session("key 2")
+    assert await sessions.change_session("key 2", lambda session: session)
     assert await sessions.delete_session("key 2")
+    (logout,) = (
+        await sessions.end_sessions(SessionFilter(subject_id="subject 6", session_id="session 56"), ended, MINUTE)
+    ).logouts
+    assert await sessions.keep_logout(logout, logout.state, s.clock.now())
+    claimed = await sessions.claim_logouts(1, MINUTE)
+    assert await sessions.finish_logouts(claimed) == 1
+    logout = await sessions.end_session("key 7", ended, MINUTE)
+    assert await sessions.finish_logouts([logout]) == 1
     for each in SESSION_FILTERS:
         assert await sessions.get_sessions(each)
         assert await sessions.slide_sessions(each)
@@ -301,7 +315,8 @@ async def sign_ins(s: Any) -> None:
     await s.tickets.retrieve(key)
     await s.tickets.retrieve(key, slide=True)
     await s.tickets.renew(key, a_ticket())
-    await s.tickets.renew(key, a_ticket(session_id="another"))
+    await s.tickets.add_client(key, "tv")
+    key = await s.tickets.renew(key, a_ticket(session_id="another"))
     await s.sessions.validate_session("alice", "another", COORDINATED)
     await s.sessions.process_logout(await s.server_side_sessions.get_session(key))
     await s.tickets.remove(key)

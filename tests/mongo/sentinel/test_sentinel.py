@@ -29,6 +29,7 @@ from mongostore.models import (
 from mongostore.mongo.documents import DOCUMENTS
 from mongostore.protection.wrapped_keys import unwrap
 from mongostore.signing.options import SigningOptions
+from mongostore.stores import LogoutState, Retry
 from mongostore.testing.factories import (
     a_backchannel_request,
     a_client,
@@ -75,7 +76,7 @@ CLEAR: dict[str, set[str]] = {
     # What sessions are listed and ended by. `_id` and `superseded` are hashes of the key.
     "sessions": {
         *("scheme", "subject_id", "session_id", "display_name", "folded_name", "created", "renewed", "expires"),
-        *("due_at", "claim", "purge_at", "superseded"),
+        *("begun", "ended", "due_at", "claim", "purge_at", "superseded"),
     },
     # What a key is published by, and retired.
     "signing_keys": {"key_id", "algorithm", "created", "supersedes", "stored", "purge_at"},
@@ -104,8 +105,8 @@ INSIDE = "inside"
 
 # Methods that begin so are given nothing to store.
 READING_OR_REMOVING = (
-    *("get", "find_", "is_", "load_", "query", "read", "exists", "list", "status", "validate_", "jwks"),
-    *("remove", "delete", "retire", "destroy", "acknowledge_", "claim_", "process_", "end", "run"),
+    *("get", "find_", "is_", "has_", "load_", "query", "read", "exists", "list", "status", "validate_", "jwks"),
+    *("remove", "delete", "retire", "destroy", "acknowledge_", "claim_", "process_", "end", "finish_", "run"),
 )
 
 
@@ -298,9 +299,18 @@ async def sessions(s: Any, told: Told) -> list[str | bytes]:
     )
     ticket_key = await s.tickets.store(told("sessions", ticket))
     await s.tickets.renew(ticket_key, ticket)
+    await s.tickets.add_client(ticket_key, f"another {SENTINEL}")
+    await s.server_side_sessions.change_session(ticket_key, lambda session: session)
     assert (await s.tickets.retrieve(ticket_key)).items == {SENTINEL: SENTINEL}
     page = await s.sessions.query(SessionQuery(count_requested=1))
-    return [ticket_key, bytes.fromhex(ticket_key), page.results_token]
+    # Who could not be told of a logout is noted beside the ticket.
+    ended_key = await s.tickets.store(ticket)
+    logout = await s.server_side_sessions.end_session(ended_key, lambda _: LogoutState(settled=[SENTINEL]), HOUR)
+    retries = {SENTINEL: Retry(attempts=1, next_attempt=s.clock.now())}
+    await s.server_side_sessions.keep_logout(
+        logout, logout.state.model_copy(update={"retries": retries}), s.clock.now()
+    )
+    return [ticket_key, ended_key, bytes.fromhex(ticket_key), page.results_token]
 
 
 async def signing_keys(s: Any, told: Told) -> list[str | bytes]:

@@ -5,7 +5,7 @@ something under the same names: it must succeed for another tenant as if nothing
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +26,7 @@ from mongostore.models import (
     SessionQuery,
 )
 from mongostore.protection.reencrypt import ReencryptionCounts, ReencryptionResult
+from mongostore.stores import EndedSessions, Logout, LogoutState
 from mongostore.testing.factories import (
     a_backchannel_request,
     a_client,
@@ -60,6 +61,7 @@ class Belongings:
     Attributes:
         handles: by what they lead to.
         session: the one behind the ticket.
+        logout: of a session that was ended.
     """
 
     def __init__(self, stores: Stores, mark: str) -> None:
@@ -68,6 +70,7 @@ class Belongings:
         self.mark = mark
         self.handles: dict[str, str] = {}
         self.session: ServerSideSession
+        self.logout: Logout
 
     async def fill(self) -> None:
         s, h, past = self.stores, self.handles, self.stores.clock.now() - HOUR
@@ -93,6 +96,10 @@ class Belongings:
             await s.server_side_sessions.create_session(a_session(key, created=past, renewed=past, expires=past))
             if key == "claimed":
                 assert len(await s.server_side_sessions.claim_expired_sessions(10, HOUR)) == 1
+        await s.server_side_sessions.create_session(a_session("ended"))
+        logout = await s.server_side_sessions.end_session("ended", begins, HOUR)
+        assert logout is not None
+        self.logout = logout
         await s.server_side_sessions.create_session(a_session("session", display_name=self.mark))
         h["ticket"] = await s.tickets.store(a_ticket())
         self.session = await s.server_side_sessions.get_session(h["ticket"])
@@ -186,7 +193,6 @@ def bringing(me: Stores, theirs: Belongings, mark: str) -> dict[str, Call]:
         "replay_cache.add": lambda: me.replay_cache.add("jti", "1", now + HOUR),
         "server_side_sessions.create_session": lambda: me.server_side_sessions.create_session(a_session("session")),
         "tickets.store": lambda: me.tickets.store(a_ticket()),
-        "tickets.renew": lambda: me.tickets.renew(theirs.handles["ticket"], a_ticket("bob")),
         "signing.get_signing_credentials": me.signing.get_signing_credentials,
         "signing.get_validation_keys": me.signing.get_validation_keys,
         "signing.jwks": me.signing.jwks,
@@ -309,6 +315,20 @@ def _one_time(me: Stores, h: dict[str, str]) -> dict[str, Call]:
     }
 
 
+def begins(_: ServerSideSession) -> LogoutState:
+    """What a logout begins with."""
+    return LogoutState()
+
+
+def ended_by(end_sessions: Callable[..., Awaitable[EndedSessions]]) -> Call:
+    """A call that gives what was ended, or nothing."""
+
+    async def ended() -> Sequence[Logout]:
+        return (await end_sessions(HER_SESSIONS, begins, HOUR)).logouts
+
+    return ended
+
+
 def _rest(me: Stores, theirs: Belongings) -> dict[str, Call]:
     sessions, service, h = me.server_side_sessions, me.sessions, theirs.handles
     changed = a_session("session", ticket="changed")
@@ -326,6 +346,13 @@ def _rest(me: Stores, theirs: Belongings) -> dict[str, Call]:
         "server_side_sessions.query_sessions": lambda: sessions.query_sessions(SessionQuery()),
         "server_side_sessions.slide_session": lambda: sessions.slide_session("session"),
         "server_side_sessions.slide_sessions": lambda: sessions.slide_sessions(HER_SESSIONS),
+        "server_side_sessions.change_session": lambda: sessions.change_session("session", lambda session: session),
+        "server_side_sessions.has_begun_since": lambda: sessions.has_begun_since(HER_SESSIONS, me.clock.now() - HOUR),
+        "server_side_sessions.end_session": lambda: sessions.end_session("session", begins, HOUR),
+        "server_side_sessions.end_sessions": ended_by(sessions.end_sessions),
+        "server_side_sessions.claim_logouts": lambda: sessions.claim_logouts(10, HOUR),
+        "server_side_sessions.keep_logout": lambda: sessions.keep_logout(theirs.logout, LogoutState(), me.clock.now()),
+        "server_side_sessions.finish_logouts": lambda: sessions.finish_logouts([theirs.logout]),
         "sessions.validate_session": lambda: service.validate_session("alice", "s1", coordinated),
         "sessions.process_logout": lambda: service.process_logout(theirs.session),
         "sessions.query": lambda: service.query(SessionQuery()),
@@ -333,6 +360,8 @@ def _rest(me: Stores, theirs: Belongings) -> dict[str, Call]:
         "sessions.process_expired": lambda: service.process_expired(lambda _: None),
         "sessions.run": lambda: processed_by(service.run),
         "tickets.retrieve": lambda: me.tickets.retrieve(h["ticket"]),
+        "tickets.renew": lambda: me.tickets.renew(h["ticket"], a_ticket("bob")),
+        "tickets.add_client": lambda: me.tickets.add_client(h["ticket"], "another"),
         "tickets.remove": lambda: me.tickets.remove(h["ticket"]),
         "signing_keys.load_keys": me.signing_keys.load_keys,
         "signing_keys.read": me.signing_keys.read,

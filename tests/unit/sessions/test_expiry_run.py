@@ -8,9 +8,11 @@ from itertools import pairwise
 import pytest
 
 from mongostore import MemoryStore, StorageUnavailable
+from mongostore.grants.revocation import Revocation
 from mongostore.memory.leases import MemoryLeases
 from mongostore.sessions.coordination import SessionCoordination
 from mongostore.sessions.expiry import SessionExpiry
+from mongostore.sessions.logouts import Logouts
 from mongostore.testing import FakeClock
 from mongostore.testing.factories import a_session
 
@@ -37,8 +39,10 @@ class Node:
     def expiry(self):
         store = self.store
         sessions = store.server_side_sessions
-        coordination = SessionCoordination(sessions, store.persisted_grants, store.clients, coordinate_by_default=False)
-        return SessionExpiry(sessions, coordination, self.leases)
+        revocation = Revocation(store.persisted_grants, store.device_flow, store.pushed_authorization_requests)
+        coordination = SessionCoordination(sessions, revocation, store.clients, coordinate_by_default=False)
+        logouts = Logouts(sessions, store.clock, timedelta(days=7))
+        return SessionExpiry(sessions, coordination, logouts, self.leases)
 
     async def pauses(self, callback, count, interval=INTERVAL):
         """The first pauses of a run."""
@@ -135,7 +139,7 @@ async def test_the_work_of_another_node_is_no_failure(node):
 
 async def test_a_database_that_does_not_answer_is_asked_again_soon(node, monkeypatch):
     """An outage is shorter than an interval, mostly; the lease is free for the next try."""
-    seen, claim = [], node.store.server_side_sessions.claim_expired_sessions
+    seen, claim = [], node.store.server_side_sessions.claim_logouts
     answers = iter([StorageUnavailable("no primary"), None])
 
     async def flaky(count, lease):
@@ -144,7 +148,7 @@ async def test_a_database_that_does_not_answer_is_asked_again_soon(node, monkeyp
             raise error
         return await claim(count, lease)
 
-    monkeypatch.setattr(node.store.server_side_sessions, "claim_expired_sessions", flaky)
+    monkeypatch.setattr(node.store.server_side_sessions, "claim_logouts", flaky)
     first, second = await node.pauses(seen.append, 2)
     assert MINUTE <= first <= 1.5 * MINUTE
     assert second == INTERVAL
