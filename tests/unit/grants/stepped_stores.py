@@ -51,7 +51,7 @@ class SteppedStores:
 
     def __init__(self, parts: Parts) -> None:
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-            protector = UnsafePlaintextProtector()
+            protector = self.protector = UnsafePlaintextProtector()
         binding: Any = SteppedBinding()
         ring: Any = _HashesOnly()
         codec = parts.codec(_TENANT, protector, _RETENTION)
