@@ -106,18 +106,16 @@ async def import_configuration(store: ConfigurationStores, document: Mapping[str
 def _parsed(document: Mapping[str, Any] | str) -> Mapping[str, Any]:
     parsed: object = document
     if isinstance(document, str):
+        problem = "it must be a JSON object"
         try:
             parsed = json.loads(document, object_pairs_hook=_object)
-        except InvalidModel:
-            raise
         except json.JSONDecodeError as error:
-            # Not chained: that error keeps the whole text, which may hold secrets.
-            place = f"line {error.lineno}, column {error.colno}"
-            raise InvalidModel("the configuration document", [f"it is no JSON: {error.msg} at {place}"]) from None
+            problem = f"it is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         except (ValueError, RecursionError):
-            raise InvalidModel("the configuration document", ["it is no JSON that can be read"]) from None
+            problem = "it is no JSON that can be read"
         if not isinstance(parsed, dict):
-            raise InvalidModel("the configuration document", ["it must be a JSON object"])
+            # Outside of the handler: that error keeps the whole text, which may hold secrets.
+            raise InvalidModel("the configuration document", [problem])
     if not isinstance(parsed, Mapping):
         raise TypeError(f"the document must be a mapping or JSON text, not {type(document).__name__}")
     return parsed

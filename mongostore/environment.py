@@ -142,8 +142,9 @@ class _Reader:
         try:
             return reader(text)
         except ValueError as error:
-            # Not chained: the cause may repeat the value.
-            raise ConfigurationError(f"the environment variable {self._prefix}{name} must be {error}") from None
+            wanted = str(error)
+        # Outside of the handler: that error, or its cause, may repeat the value.
+        raise ConfigurationError(f"the environment variable {self._prefix}{name} must be {wanted}")
 
     def _take(self, name: str) -> str | None:
         self._read.add(name)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NewType
 
+from mongostore.models.identifiers import is_encodable
+
 Tenant = NewType("Tenant", str)
 
 DEFAULT_TENANT = Tenant("default")
@@ -42,7 +44,10 @@ def database_name(name: str) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"a database is named by a str, not {type(name).__name__}")
-    if not name or not _NOT_IN_DATABASE_NAMES.isdisjoint(name):
+    if "://" in name or "@" in name:
+        # A URI in its place, or a part of one, may hold a password.
+        raise ValueError("a database is given by its name alone; what was given looks like a URI, and is not repeated")
+    if not name or not _NOT_IN_DATABASE_NAMES.isdisjoint(name) or not is_encodable(name):
         raise ValueError(
             f'{name[:80]!r} is no name of a database: it must hold none of / \\ . " $ * < > : | ? space NUL'
         )

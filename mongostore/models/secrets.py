@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field, PlainSerializer
 
 from mongostore.models.base import ConfigurationModel, SetOf
+from mongostore.models.identifiers import utf8_length
 from mongostore.models.instants import Instant
 
 _DIGEST_SIZES = (hashlib.sha256().digest_size, hashlib.sha512().digest_size)
@@ -74,11 +75,8 @@ def _utf8(plaintext: str) -> bytes:
         raise TypeError(f"plaintext must be a str, not {type(plaintext).__name__}")
     if not plaintext:
         raise ValueError("plaintext must not be empty")
-    try:
-        return plaintext.encode()
-    except UnicodeEncodeError:
-        # Not chained: that error carries the plain text.
-        raise ValueError("plaintext must be text that UTF-8 can encode (it has a lone surrogate)") from None
+    utf8_length("plaintext", plaintext)
+    return plaintext.encode()
 
 
 def _sorted_secrets(secrets: frozenset[Secret]) -> list[Secret]:

@@ -3,6 +3,7 @@
 It knows nothing of what it seals. Stores depend on the `Protector` protocol; which one they get is wired from outside.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -133,11 +134,10 @@ def pack(data: str | bytes) -> bytes:
         ValueError: it is text that UTF-8 can't encode (a lone surrogate).
     """
     if isinstance(data, str):
-        try:
+        with contextlib.suppress(UnicodeEncodeError):
             return _TEXT + data.encode()
-        except UnicodeEncodeError:
-            # The cause would carry the data along.
-            raise ValueError("data must be text that UTF-8 can encode (it has a lone surrogate)") from None
+        # Outside of the handler: that error carries the data along.
+        raise ValueError("data must be text that UTF-8 can encode (it has a lone surrogate)")
     if isinstance(data, bytes):
         return _BYTES + data
     raise TypeError(f"data must be str or bytes, not {type(data).__name__}")
@@ -153,9 +153,8 @@ def unpack(packed: bytes) -> str | bytes:
     if kind == _BYTES:
         return data
     if kind == _TEXT:
-        try:
+        with contextlib.suppress(UnicodeDecodeError):
             return data.decode()
-        except UnicodeDecodeError:
-            # The cause would carry the data along.
-            raise PayloadUnreadable("an opened payload is marked as text and is no UTF-8") from None
+        # Outside of the handler: that error carries the data along.
+        raise PayloadUnreadable("an opened payload is marked as text and is no UTF-8")
     raise PayloadUnreadable("an opened payload begins with neither of the marks 't' (text) and 'b' (bytes)")

@@ -187,6 +187,17 @@ def test_an_impossible_database_name_is_refused(name):
         MongoStore("mongodb://localhost", database=name, master_key=KEY)
 
 
+@pytest.mark.parametrize("argument", ["database", "configuration_database", "key_ring_database"])
+@pytest.mark.parametrize(
+    "uri", [f"mongodb://user:{PASSWORD}@localhost/identity", f"user:{QUOTED}@localhost", f"x://{PASSWORD}"]
+)
+def test_a_uri_in_place_of_a_database_is_not_repeated(argument, uri):
+    """Arguments that were mixed up tell no password."""
+    with pytest.raises(ValueError, match="name") as caught:
+        MongoStore("mongodb://localhost", **{"database": "identity", argument: uri}, master_key=KEY)
+    check_told(caught.value)
+
+
 @pytest.mark.parametrize(
     "uri",
     [

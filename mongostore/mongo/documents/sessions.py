@@ -9,6 +9,7 @@ a key can prolong a session, give it to somebody else, take its end back beyond 
 Records of an older form, without columns inside, are read as they are until they are written again.
 """
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Iterable
@@ -208,7 +209,8 @@ class SessionCodec:
         )
         key_ends = _LENGTH_BYTES + int.from_bytes(plaintext[:_LENGTH_BYTES], "big")
         key, packed, state = plaintext[_LENGTH_BYTES:key_ends], plaintext[key_ends:], LogoutState()
-        try:
+        # Outside of a handler it is told that something is wrong: errors of reading keep what they were given.
+        with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):
             if packed.startswith(_STATE_MARK):
                 state_begins = len(_STATE_MARK) + _LENGTH_BYTES
                 state_ends = state_begins + int.from_bytes(packed[len(_STATE_MARK) : state_begins], "big")
@@ -226,13 +228,12 @@ class SessionCodec:
                 ticket=unpack(packed),
             )
             over_at = session.expires if ended is None else cut_to_milliseconds(ended)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise PayloadUnreadable(
-                "a stored session lacks what every session has, or holds it in another form; it was changed from "
-                "outside. Remove the record or restore it from a backup",
-                collection=SessionFields.label,
-            ) from error
-        return SessionRecord(session, state, over_at)
+            return SessionRecord(session, state, over_at)
+        raise PayloadUnreadable(
+            "a stored session lacks what every session has, or holds it in another form; it was changed from "
+            "outside. Remove the record or restore it from a backup",
+            collection=SessionFields.label,
+        )
 
     async def readable(self, documents: Iterable[dict[str, Any]]) -> list[tuple[dict[str, Any], ServerSideSession]]:
         """The documents that can be read, each with what it says; see `records`."""

@@ -153,7 +153,7 @@ def test_text_that_utf8_cannot_encode_is_refused_without_quoting_it():
         pack("secret\ud800")
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("data", [None, 5, ["a"], bytearray(b"a")])
