@@ -18,6 +18,9 @@ from mongostore.tenancy import DatabasePerTenant, Placement, SharedDatabase
 # Frozen in the names of collections: MongoDB takes these everywhere, and no shell needs to quote them.
 _PREFIX_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
+# No instant that a store works with overflows by as much.
+_LONGEST = timedelta(days=36_525)
+
 # What MongoDB takes as expireAfterSeconds.
 _LONGEST_TTL_DELAY = timedelta(seconds=2**31 - 1)
 
@@ -122,6 +125,8 @@ class StoreOptions:
             if value < timedelta(0) or (value == timedelta(0) and name not in may_be_zero):
                 wanted = "not be negative" if name in may_be_zero else "be positive"
                 raise ValueError(f"{name} must {wanted}: it is {value}")
+            if value > _LONGEST:
+                raise ValueError(f"{name} must not be longer than a century: it is {value}")
         if self.ttl_delay % timedelta(seconds=1) or self.ttl_delay > _LONGEST_TTL_DELAY:
             raise ValueError(f"ttl_delay must be whole seconds, at most {_LONGEST_TTL_DELAY}, not {self.ttl_delay}")
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from mongostore.models import PersistedGrantFilter, PersistedGrantType
-from mongostore.models.grants import check_instant
 from mongostore.models.revalidation import made
+from mongostore.stores.arguments import check_instant
 from mongostore.stores.device_codes import DeviceFlowStore
 from mongostore.stores.persisted_grants import PersistedGrantStore
 from mongostore.stores.pushed_requests import PushedAuthorizationRequestStore
@@ -78,6 +78,6 @@ class Revocation:
 
         Pushed requests stay: they are of use only to somebody who signs in.
         """
-        check_instant("instant", instant)
+        instant = check_instant("instant", instant)
         removed = await self._device_flow.remove_created_before(instant)
         return removed + await self._grants.remove_created_before(instant)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from mongostore.memory.revisions import MemoryRevisions, RevisedRecords
 from mongostore.models import Client
 from mongostore.stores.clients import check_client
+from mongostore.stores.configuration import named
 from mongostore.stores.revised import Revised
 
 
@@ -31,7 +32,7 @@ class MemoryClientStore:
     async def save_client(self, client: Client, *, expected_revision: int | None = None) -> int:
         """See `ClientStore.save_client`."""
         client = check_client(client, expected_revision)
-        return self._clients.save(client.client_id, client, f"the client {client.client_id!r}", expected_revision)
+        return self._clients.save(client.client_id, client, named("client", client.client_id), expected_revision)
 
     async def get_client_revision(self, client_id: str) -> int | None:
         """See `ClientStore.get_client_revision`."""
@@ -43,4 +44,4 @@ class MemoryClientStore:
 
     async def delete_client(self, client_id: str, *, expected_revision: int | None = None) -> bool:
         """See `ClientStore.delete_client`."""
-        return self._clients.delete(client_id, f"the client {client_id!r}", expected_revision)
+        return self._clients.delete(client_id, named("client", client_id), expected_revision)

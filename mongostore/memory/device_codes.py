@@ -10,6 +10,7 @@ from mongostore.models import DeviceCode, PersistedGrantFilter
 from mongostore.models.grants import check_filter, owns
 from mongostore.models.instants import cut_to_milliseconds, expiration_of
 from mongostore.models.revalidation import revalidated
+from mongostore.stores.arguments import check_instant
 from mongostore.stores.device_codes import LABEL, DeviceFlowStore, check_interval
 from mongostore.stores.handles import check_handle, is_handle
 from mongostore.stores.payloads import payload_of, value_of
@@ -86,12 +87,13 @@ class MemoryDeviceFlowStore(DeviceFlowStore):
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
         """Remove the requests of a subject, session or clients; see `DeviceFlowStore.remove_all`."""
-        check_filter(filter)
-        return self.table.remove_all(lambda request: owns(filter, request.data))
+        wanted = check_filter(filter)
+        return self.table.remove_all(lambda request: owns(wanted, request.data))
 
     async def remove_created_before(self, instant: datetime) -> int:
         """Remove requests of before an instant; see `DeviceFlowStore.remove_created_before`."""
-        return self.table.remove_all(lambda request: request.data.creation_time < instant)
+        earliest_kept = check_instant("instant", instant)
+        return self.table.remove_all(lambda request: request.data.creation_time < earliest_kept)
 
     async def register_poll(self, device_code: str, interval: timedelta) -> bool:
         """See `DeviceFlowStore.register_poll`."""

@@ -2,6 +2,7 @@
 
 from mongostore.memory.revisions import MemoryRevisions, RevisedRecords
 from mongostore.models import IdentityProvider, IdentityProviderName
+from mongostore.stores.configuration import named
 from mongostore.stores.identity_providers import check_identity_provider, typed_provider
 from mongostore.stores.revised import Revised
 
@@ -26,7 +27,7 @@ class MemoryIdentityProviderStore:
     async def save_identity_provider(self, provider: IdentityProvider, *, expected_revision: int | None = None) -> int:
         """See `IdentityProviderStore.save_identity_provider`."""
         provider = check_identity_provider(provider, expected_revision)
-        what = f"the identity provider {provider.scheme!r}"
+        what = named("identity provider", provider.scheme)
         return self._providers.save(provider.scheme, typed_provider(provider), what, expected_revision)
 
     async def read_identity_provider(self, scheme: str) -> Revised[IdentityProvider] | None:
@@ -35,4 +36,4 @@ class MemoryIdentityProviderStore:
 
     async def delete_identity_provider(self, scheme: str, *, expected_revision: int | None = None) -> bool:
         """See `IdentityProviderStore.delete_identity_provider`."""
-        return self._providers.delete(scheme, f"the identity provider {scheme!r}", expected_revision)
+        return self._providers.delete(scheme, named("identity provider", scheme), expected_revision)

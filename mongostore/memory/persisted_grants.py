@@ -7,6 +7,7 @@ from mongostore.memory.grant_table import GrantTable
 from mongostore.models import PersistedGrant, PersistedGrantFilter
 from mongostore.models.grants import check_filter, check_grant
 from mongostore.models.identifiers import is_identifier
+from mongostore.stores.arguments import check_instant
 from mongostore.stores.grant_records import GrantRecord, removed_types
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
@@ -54,6 +55,7 @@ class MemoryPersistedGrantStore(PersistedGrantStore):
 
     async def remove_created_before(self, instant: datetime) -> int:
         """Remove grants of before an instant; see `PersistedGrantStore.remove_created_before`."""
+        instant = check_instant("instant", instant)
         keys = [key for key, row in self._table.rows.items() if row.record.grant.creation_time < instant]
         for key in keys:
             del self._table.rows[key]

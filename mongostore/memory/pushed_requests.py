@@ -44,8 +44,8 @@ class MemoryPushedAuthorizationRequestStore(PushedAuthorizationRequestStore):
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
         """Remove the requests of a subject, session or clients; see `PushedAuthorizationRequestStore.remove_all`."""
-        check_filter(filter)
-        return self.table.remove_all(lambda payload: owns(filter, value_of(payload, PushedAuthorizationRequest, LABEL)))
+        wanted = check_filter(filter)
+        return self.table.remove_all(lambda payload: owns(wanted, value_of(payload, PushedAuthorizationRequest, LABEL)))
 
 
 def _value(payload: bytes | None) -> PushedAuthorizationRequest | None:

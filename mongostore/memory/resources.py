@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mongostore.memory.revisions import MemoryRevisions, RevisedRecords
 from mongostore.models import ApiResource, ApiScope, IdentityResource, Resources
-from mongostore.stores.configuration import OFFLINE_ACCESS, name_in_use, wanted_names
+from mongostore.stores.configuration import OFFLINE_ACCESS, name_in_use, named, wanted_names
 from mongostore.stores.resources import ResourceT, check_resource, enabled_only
 from mongostore.stores.revised import Revised
 
@@ -59,7 +59,7 @@ class MemoryResourceStore:
     async def save_identity_resource(self, resource: IdentityResource, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_identity_resource`."""
         resource = check_resource(resource, IdentityResource, "the identity resource", expected_revision)
-        what = f"the identity resource {resource.name!r}"
+        what = named("identity resource", resource.name)
         if resource.name in self._api_scopes:
             raise name_in_use(what)
         return self._identity_resources.save(resource.name, resource, what, expected_revision)
@@ -67,7 +67,7 @@ class MemoryResourceStore:
     async def save_api_scope(self, scope: ApiScope, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_api_scope`."""
         scope = check_resource(scope, ApiScope, "the API scope", expected_revision)
-        what = f"the API scope {scope.name!r}"
+        what = named("API scope", scope.name)
         if scope.name in self._identity_resources:
             raise name_in_use(what)
         return self._api_scopes.save(scope.name, scope, what, expected_revision)
@@ -75,7 +75,7 @@ class MemoryResourceStore:
     async def save_api_resource(self, resource: ApiResource, *, expected_revision: int | None = None) -> int:
         """See `ResourceStore.save_api_resource`."""
         resource = check_resource(resource, ApiResource, "the API resource", expected_revision)
-        what = f"the API resource {resource.name!r}"
+        what = named("API resource", resource.name)
         return self._api_resources.save(resource.name, resource, what, expected_revision)
 
     async def read_identity_resource(self, name: str) -> Revised[IdentityResource] | None:
@@ -92,15 +92,15 @@ class MemoryResourceStore:
 
     async def delete_identity_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_identity_resource`."""
-        return self._identity_resources.delete(name, f"the identity resource {name!r}", expected_revision)
+        return self._identity_resources.delete(name, named("identity resource", name), expected_revision)
 
     async def delete_api_scope(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_api_scope`."""
-        return self._api_scopes.delete(name, f"the API scope {name!r}", expected_revision)
+        return self._api_scopes.delete(name, named("API scope", name), expected_revision)
 
     async def delete_api_resource(self, name: str, *, expected_revision: int | None = None) -> bool:
         """See `ResourceStore.delete_api_resource`."""
-        return self._api_resources.delete(name, f"the API resource {name!r}", expected_revision)
+        return self._api_resources.delete(name, named("API resource", name), expected_revision)
 
 
 def _named(records: RevisedRecords[ResourceT], names: list[str]) -> list[ResourceT]:

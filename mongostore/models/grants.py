@@ -241,18 +241,6 @@ def _check_description(description: str) -> None:
         utf8_length("description", description)
 
 
-def check_instant(name: str, value: object) -> None:
-    """Refuse what is no aware datetime.
-
-    Raises:
-        TypeError, ValueError: it is something else, or naive.
-    """
-    if not isinstance(value, datetime):
-        raise TypeError(f"{name} must be an aware datetime, not {type(value).__name__}")
-    if value.tzinfo is None:
-        raise ValueError(f"{name} must be an aware datetime: it has no time zone")
-
-
 def _check_data(data: str | bytes) -> None:
     if isinstance(data, str):
         size = len(data) if data.isascii() or len(data) > MAX_DATA_BYTES else utf8_length("data", data)

@@ -1,6 +1,6 @@
 """Server-side sessions: what users' sign-ins are remembered by."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -15,6 +15,8 @@ from mongostore.models.revalidation import revalidated
 DEFAULT_PAGE_SIZE = 25
 # The grace and the sliding of a session end later still, and no datetime lies beyond the year 9999.
 _EXPIRES_BEFORE = datetime(9000, 1, 1, tzinfo=UTC)
+LATEST_EXPIRY = _EXPIRES_BEFORE - timedelta(milliseconds=1)
+"""No session slides beyond it."""
 
 
 class ServerSideSession(Model):
@@ -59,7 +61,7 @@ class AuthenticationTicket(Model):
     issued: Instant | None = None
     expires: Instant | None = None
     issuer: str | None = None
-    client_ids: list[str] = Field(default_factory=list)
+    client_ids: Several[str] = Field(default_factory=list)
     items: dict[PropertyName, str] = Field(default_factory=dict, repr=False)
 
 

@@ -116,8 +116,8 @@ class MongoDeviceFlowStore(DeviceFlowStore):
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
         """Remove the requests of a subject, session or clients; see `DeviceFlowStore.remove_all`."""
-        check_filter(filter)
-        query = ownership_query(self._codec.tenant, filter)
+        wanted = check_filter(filter)
+        query = ownership_query(self._codec.tenant, wanted)
         return await delete_all(self._binding, self._codes, query) if query else 0
 
     async def remove_created_before(self, instant: datetime) -> int:

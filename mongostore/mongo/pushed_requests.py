@@ -62,8 +62,8 @@ class MongoPushedAuthorizationRequestStore(PushedAuthorizationRequestStore):
 
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - as in `PersistedGrantStore`
         """Remove the requests of a subject, session or clients; see `PushedAuthorizationRequestStore.remove_all`."""
-        check_filter(filter)
-        query = ownership_query(self._codec.tenant, filter)
+        wanted = check_filter(filter)
+        query = ownership_query(self._codec.tenant, wanted)
         return await delete_all(self._binding, self._requests, query) if query else 0
 
     @property

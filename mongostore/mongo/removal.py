@@ -19,6 +19,7 @@ from mongostore.errors import StorageUnavailable
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.configuration import tenant_ids
 from mongostore.mongo.expiring import BY_ID
+from mongostore.stores.arguments import check_instant
 from mongostore.tenancy import Tenant
 
 _BATCH_SIZE = 2_000
@@ -65,6 +66,7 @@ async def remove_created_before(binding: Binding, collection: Grants, tenant: Te
 
     It walks again until it meets none: successors may be added behind it.
     """
+    instant = check_instant("instant", instant)
     removed = 0
     while here := await _remove_on_a_walk(binding, collection, tenant, instant):
         removed += here

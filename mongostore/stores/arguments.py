@@ -4,11 +4,12 @@ Without a bound, an instant or a number would overflow somewhere below, and an i
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from mongostore.models.identifiers import MAX_NAMED
+from mongostore.models.instants import cut_to_milliseconds
 
 LONGEST = timedelta(days=3_653)
 """Ten years."""
@@ -46,6 +47,43 @@ def check_count(name: str, value: object) -> int:
     if value > _LARGEST_COUNT:
         raise ValueError(f"{name} must be at most {_LARGEST_COUNT:,}")
     return value
+
+
+def check_instant(name: str, value: object) -> datetime:
+    """Give an instant in UTC, cut to milliseconds.
+
+    Raises:
+        TypeError: it is no datetime.
+        ValueError: it is naive.
+    """
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} must be an aware datetime, not {type(value).__name__}")
+    try:
+        return cut_to_milliseconds(value)
+    except ValueError as error:
+        problem = str(error)
+    raise ValueError(f"{name} {problem}")
+
+
+def check_text(name: str, value: object) -> str:
+    """Give a text back; whether it can be what it is for is another question.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    return value
+
+
+def check_callback(name: str, value: object) -> None:
+    """Refuse what can't be called.
+
+    Raises:
+        TypeError: it can't.
+    """
+    if not callable(value):
+        raise TypeError(f"{name} must be a function or coroutine function, not {type(value).__name__}")
 
 
 def several(name: str, values: Iterable[Any]) -> list[Any]:

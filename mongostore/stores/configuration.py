@@ -17,6 +17,7 @@ OFFLINE_ACCESS = "offline_access"
 ScopeKind = Literal["identity_resource", "api_scope"]
 """The two kinds that share one name space. Frozen: stored with every scope."""
 
+_SHOWN_LENGTH = 100
 _LARGEST_REVISION = 2**63 - 1
 
 # A document of short texts takes four times the room of their JSON, and must stay below MongoDB's 16 MiB.
@@ -82,6 +83,11 @@ def wanted_names(names: Iterable[str]) -> list[str]:
         ValueError: there are more than 10,000.
     """
     return sorted({name for name in several("names", names) if is_identifier(name)})
+
+
+def named(noun: str, key: object) -> str:
+    """What a record is called in a message. What can't be its key is not shown: it may be anything."""
+    return f"the {noun} {key[:_SHOWN_LENGTH]!r}" if isinstance(key, str) else f"the {noun}"
 
 
 def already_exists(what: str) -> AlreadyExists:

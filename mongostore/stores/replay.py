@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from mongostore.models.instants import cut_to_milliseconds
+from mongostore.stores.arguments import check_instant
 
 LABEL = "replay_cache"
 
@@ -42,10 +43,5 @@ def remembered_until(expires_at: object, now: datetime) -> datetime:
         TypeError: it is no datetime.
         ValueError: it is naive.
     """
-    if not isinstance(expires_at, datetime):
-        raise TypeError(f"expires_at must be an aware datetime, not {type(expires_at).__name__}")
-    try:
-        until = cut_to_milliseconds(expires_at)
-    except ValueError as error:
-        raise ValueError(f"expires_at {error}") from error
+    until = check_instant("expires_at", expires_at)
     return until if until > now else cut_to_milliseconds(now + LATE_ENTRY_LIFETIME)

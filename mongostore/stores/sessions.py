@@ -10,8 +10,9 @@ from mongostore.models import QueryResult, ServerSideSession, SessionFilter, Ses
 from mongostore.models.identifiers import MAX_IDENTIFIER_LENGTH, is_identifier
 from mongostore.models.instants import cut_to_milliseconds
 from mongostore.models.revalidation import revalidated
-from mongostore.models.sessions import DEFAULT_PAGE_SIZE, check_session
+from mongostore.models.sessions import DEFAULT_PAGE_SIZE, LATEST_EXPIRY, check_session
 from mongostore.stores import arguments
+from mongostore.stores.grant_records import later
 from mongostore.stores.session_logouts import SessionLogoutStore
 
 # A page is decrypted in one go, and a ticket may have 1 MiB.
@@ -191,7 +192,9 @@ def slid_expiry(renewed: datetime, expires: datetime, now: datetime) -> datetime
     None: it was renewed so recently (less than a hundredth of that time ago) that it is left as it is.
     """
     lifetime = expires - renewed
-    return now + lifetime if now - renewed >= max(lifetime / SLIDE_FRACTION, _MILLISECOND) else None
+    if now - renewed < max(lifetime / SLIDE_FRACTION, _MILLISECOND):
+        return None
+    return min(later(now, lifetime), LATEST_EXPIRY)
 
 
 def changed_session(session: ServerSideSession, change: SessionChange) -> ServerSideSession | None:

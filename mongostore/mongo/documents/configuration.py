@@ -12,6 +12,7 @@ from mongostore.errors import KeyUnavailable, PayloadUnreadable
 from mongostore.models.base import Model
 from mongostore.models.instants import write_time_span
 from mongostore.mongo.documents.base import StoredFields, natural_key, record_id
+from mongostore.stores.configuration import named
 from mongostore.tenancy import Tenant
 
 _log = logging.getLogger("mongostore")
@@ -20,8 +21,6 @@ ModelT = TypeVar("ModelT", bound=Model)
 ReadT = TypeVar("ReadT")
 
 StoredDocument = Mapping[str, Any]
-
-_SHOWN_LENGTH = 100
 
 
 class RevisedFields(StoredFields):
@@ -74,7 +73,7 @@ class ConfigurationCodec(Generic[ModelT]):
 
     def what(self, key: str) -> str:
         """What a record is called in a message."""
-        return f"the {self._noun} {str(key)[:_SHOWN_LENGTH]!r}"
+        return named(self._noun, key)
 
     def fields(self, tenant: Tenant, model: ModelT) -> dict[str, Any]:
         """The fields of a model's document, all but its revision."""

@@ -11,6 +11,7 @@ from mongostore.mongo.documents.configuration import RevisedFields, StoredDocume
 from mongostore.protection.context import Context
 from mongostore.protection.envelope import Sealed
 from mongostore.protection.protector import Protector
+from mongostore.stores.configuration import named
 from mongostore.stores.identity_providers import typed_provider
 from mongostore.tenancy import Tenant
 
@@ -86,4 +87,4 @@ def _json(plaintext: bytes) -> object:
 
 def what(scheme: str) -> str:
     """What a provider is called in a message."""
-    return f"the identity provider {str(scheme)[:100]!r}"
+    return named("identity provider", scheme)
