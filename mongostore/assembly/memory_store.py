@@ -4,10 +4,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
-from mongostore.assembly.admission import Admission, admitted, keys_of_admitted
+from mongostore.assembly.admission import Admission, Gate, keys_of_admitted
 from mongostore.assembly.arguments import checked_clock, checked_options
+from mongostore.assembly.memory_tenant_places import MemoryTenantPlaces
 from mongostore.assembly.stores import Backend, Stores
-from mongostore.assembly.tenants import OnProgress, Tenants
+from mongostore.assembly.tenants import Tenants
 from mongostore.assembly.valid_stores import ValidClientStore, ValidIdentityProviderStore, ValidResourceStore
 from mongostore.assembly.validity import Validity
 from mongostore.caching import CachingOptions, ConfigurationCaches
@@ -31,8 +32,9 @@ from mongostore.memory.resources import MemoryResourceStore
 from mongostore.memory.revisions import MemoryRevisions
 from mongostore.memory.sessions import MemoryServerSideSessionStore
 from mongostore.memory.signing_keys import MemorySigningKeyStore
+from mongostore.memory.tenant_records import records_of
 from mongostore.memory.tenants import MemoryTenantRegistry
-from mongostore.observer import Observer
+from mongostore.observer import OBSERVED, Observer
 from mongostore.options import StoreOptions
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.key_ring_service import KeyRingService
@@ -63,21 +65,23 @@ class MemoryStore(Stores):
         self._observer = observer = Observer(options, clock, system="memory")
         self._validity = Validity(clock, observer.events)
         registry = MemoryTenantRegistry()
-        self._admission = Admission(registry, options.tenancy, registry.register, clock)
+        self._admission = Admission(registry, options.tenancy, registry.register)
         data_keys = keys_of_admitted(MemoryDataKeyStore(), self._admission)
         data_keys = observer.announcing(data_keys, "data_keys", DEFAULT_TENANT)
         self._key_ring = KeyRing(data_keys, LocalMasterKey.generate(), clock, policy=options.key_rotation)
         # Memory needs no cache in front of it; the attribute is here so that either store can be used.
         self.caches = ConfigurationCaches(options.caching or CachingOptions(), clock)
-        self.tenants = Tenants(registry, self._place_of, _nothing_to_prepare, self._remove_tenant, self._admission)
+        self._places = MemoryTenantPlaces(options.tenancy, self._take_away)
+        self.tenants = Tenants(registry, self._places, self._admission)
         self._of_tenants: dict[Tenant, Stores] = {}
+        self._records: dict[Tenant, dict[str, Any]] = {}
         super().__init__(self._backend(DEFAULT_TENANT, clock), clock, options, observer)
         self.maintenance = Maintenance(self._cleanup.leases, registry.registered, self._upkeep_of)
 
     def for_tenant(self, slug: str) -> Stores:
         """The same attributes, bound to a tenant; see `MongoStore.for_tenant`."""
         tenant = checked_tenant(slug)
-        self._place_of(tenant)
+        self._places.locate(tenant)
         return self if tenant == DEFAULT_TENANT else cast("Stores", _OfTenant(self._stores_of, tenant))
 
     async def open(self) -> None:
@@ -119,16 +123,20 @@ class MemoryStore(Stores):
         table = GrantTable(clock, options.consumed_retention)
         revisions = MemoryRevisions()
         validity = self._validity
-        clients = ValidClientStore(MemoryClientStore(revisions), validity, tenant)
-        providers = MemoryIdentityProviderStore(revisions)
+        stored: dict[str, Any] = {
+            "clients": MemoryClientStore(revisions),
+            "resources": MemoryResourceStore(revisions),
+            "identity_providers": MemoryIdentityProviderStore(revisions),
+        }
+        clients = ValidClientStore(stored["clients"], validity, tenant)
         tokens = PagingTokens(tenant, self._key_ring)
         device_flow = MemoryDeviceFlowStore(clock, options.consumed_retention)
         pushed = MemoryPushedAuthorizationRequestStore(clock, options.consumed_retention)
         stores: dict[str, Any] = {
             "clients": clients,
-            "resources": ValidResourceStore(MemoryResourceStore(revisions), validity, tenant),
+            "resources": ValidResourceStore(stored["resources"], validity, tenant),
             "cors_policy": MemoryCorsPolicyService(clients),
-            "identity_providers": ValidIdentityProviderStore(providers, validity, tenant),
+            "identity_providers": ValidIdentityProviderStore(stored["identity_providers"], validity, tenant),
             "persisted_grants": MemoryPersistedGrantStore(table),
             "grant_records": MemoryGrantRecordStore(table),
             "device_flow": device_flow,
@@ -144,19 +152,14 @@ class MemoryStore(Stores):
         }
         if tenant == DEFAULT_TENANT:
             return Backend(**stores)
+        self._records[tenant] = stores | stored
+        gate = Gate(self._admission, tenant)
+        return Backend(**{name: gate.admitted(store) for name, store in stores.items()})
 
-        async def admit() -> None:
-            await self._admission.admit(tenant)
-
-        return Backend(**{name: admitted(store, admit) for name, store in stores.items()})
-
-    def _place_of(self, tenant: Tenant) -> str:
-        """The database that the tenant would have on MongoDB. Raises as `DatabasePerTenant.database`."""
-        return self._options.tenancy.database("", tenant)
-
-    async def _remove_tenant(self, tenant: Tenant, _on_progress: OnProgress) -> int:
+    def _take_away(self, tenant: Tenant) -> dict[str, int]:
         self._of_tenants.pop(tenant, None)
-        return 0
+        stores = self._records.pop(tenant, None)
+        return {} if stores is None else records_of(stores)
 
 
 class _OfTenant:
@@ -167,8 +170,16 @@ class _OfTenant:
         self._tenant = tenant
 
     def __getattr__(self, name: str) -> Any:
+        if name in OBSERVED:
+            return _Attribute(lambda: getattr(self._stores_of(self._tenant), name))
         return getattr(self._stores_of(self._tenant), name)
 
 
-async def _nothing_to_prepare(_tenant: Tenant) -> None:
-    """Memory has no schema."""
+class _Attribute:
+    """One of these stores, as it is at the moment of use: a server may hold on to it."""
+
+    def __init__(self, find: Callable[[], Any]) -> None:
+        self._find = find
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._find(), name)

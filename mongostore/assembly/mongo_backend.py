@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mongostore.assembly.admission import Admit, admitted
+from mongostore.assembly.admission import Gate
 from mongostore.assembly.stores import Backend
 from mongostore.assembly.valid_stores import ValidClientStore, ValidIdentityProviderStore, ValidResourceStore
 from mongostore.assembly.validity import CLIENT, Validity
@@ -86,16 +86,16 @@ class MongoBackends:
         self._options = options
         self._caches = caches
 
-    def backend(self, tenant: Tenant, replacements: Mapping[str, Any], admit: Admit | None) -> Backend:
+    def backend(self, tenant: Tenant, replacements: Mapping[str, Any], gate: Gate | None) -> Backend:
         """The stores of a tenant.
 
         Args:
             tenant: whose.
             replacements: the user's own stores, by attribute; what they give of configuration is served if valid.
-            admit: is asked before anything is written that could be the tenant's first.
+            gate: admits whatever could leave a record; None for the default tenant, which is always admitted.
         """
-        own = {**self._configuration(tenant), **self._operational(tenant)}
-        stores = {name: store if admit is None else admitted(store, admit) for name, store in own.items()}
+        own = {**self._configuration(tenant), **self._operational(tenant, gate)}
+        stores = own if gate is None else {name: gate.admitted(store) for name, store in own.items()}
         caching = self._options.caching
         if caching is not None:
             stores = stores | self._cached(stores, tenant)
@@ -124,7 +124,7 @@ class MongoBackends:
             for name, store in replacements.items()
         }
 
-    def _operational(self, tenant: Tenant) -> dict[str, Any]:
+    def _operational(self, tenant: Tenant, gate: Gate | None) -> dict[str, Any]:
         binding, clock, options, protector = (
             self._databases.operational(tenant),
             self._clock,
@@ -136,7 +136,7 @@ class MongoBackends:
         device_codes = DeviceCodeCodec(tenant, protector, self._key_ring)
         messages = MessageCodec(tenant, protector, MessageKind.GENERAL)
         consent_messages = MessageCodec(tenant, protector, MessageKind.CONSENT)
-        leases = Leases(self._databases.main, tenant)
+        leases = Leases(self._databases.main, tenant, gate.enter if gate else None)
         holders = dict.fromkeys((binding, self._databases.configuration(tenant)))
         return {
             "persisted_grants": MongoPersistedGrantStore(binding, grants, clock),

@@ -5,12 +5,13 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Self, Unpack
 
-from mongostore.assembly.admission import Admission, Admit, keys_of_admitted
+from mongostore.assembly.admission import Admission, Gate, keys_of_admitted
 from mongostore.assembly.arguments import checked_clock, checked_options
 from mongostore.assembly.mongo_backend import MongoBackends
+from mongostore.assembly.mongo_tenant_places import MongoTenantPlaces
 from mongostore.assembly.replacements import Replacements, checked_replacements, replacements_for
-from mongostore.assembly.stores import Stores
-from mongostore.assembly.tenants import OnProgress, Tenants
+from mongostore.assembly.stores import OfIncarnation, Stores
+from mongostore.assembly.tenants import Tenants
 from mongostore.caching import CachingOptions, ConfigurationCaches
 from mongostore.clock import Clock
 from mongostore.errors import ConfigurationError, MongostoreWarning
@@ -20,12 +21,12 @@ from mongostore.mongo.changes import ChangeFeed
 from mongostore.mongo.connection import Connection
 from mongostore.mongo.data_keys import MongoDataKeyStore
 from mongostore.mongo.databases import Databases
-from mongostore.mongo.tenants import MongoTenantRegistry, drop_database, remove_records
+from mongostore.mongo.tenants import MongoTenantRegistry
 from mongostore.observer import Observer
 from mongostore.options import StoreOptions
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.master_keys import MasterKey, checked_master_key
-from mongostore.schema import apply_schema, check_schema
+from mongostore.schema import check_schema
 from mongostore.tenancy import DEFAULT_TENANT, DatabasePerTenant, Tenant
 from mongostore.tenancy import tenant as checked_tenant
 
@@ -98,7 +99,14 @@ class MongoStore(Stores):
             ttl_delay=options.ttl_delay,
         )
         registry = MongoTenantRegistry(self._databases.main, clock)
-        self._admission = Admission(registry, options.tenancy, self._create_tenant, clock)
+        self._admission = Admission(
+            registry,
+            options.tenancy,
+            self._create_tenant,
+            operation_timeout=options.operation_timeout,
+            within=self._connection.within,
+            on_change=self._forget_configuration,
+        )
         self._observer = observer = Observer(options, clock, system="mongodb")
         data_keys = keys_of_admitted(MongoDataKeyStore(self._databases.key_ring), self._admission)
         data_keys = observer.announcing(data_keys, "data_keys", DEFAULT_TENANT)
@@ -110,9 +118,8 @@ class MongoStore(Stores):
         )
         self._feed: ChangeFeed | None = None
         # Kept as it is, too: what a first write does by it is no operation of the server's.
-        self.tenants = self._tenants = Tenants(
-            registry, self._databases.operational, self._prepare_tenant, self._remove_tenant, self._admission
-        )
+        places = MongoTenantPlaces(self._databases, clock)
+        self.tenants = self._tenants = Tenants(registry, places, self._admission)
         self._of_tenants: OrderedDict[Tenant, Stores] = OrderedDict()
         placement = options.tenancy
         self._max_of_tenants = (
@@ -134,11 +141,8 @@ class MongoStore(Stores):
             return self
         stores = self._of_tenants.get(tenant)
         if stores is None:
-
-            async def admit() -> None:
-                await self._admission.admit(tenant)
-
-            stores = self._of_tenants[tenant] = self._made(tenant, admit)
+            gate = Gate(self._admission, tenant)
+            stores = self._of_tenants[tenant] = self._made(tenant, gate, gate.of_incarnation)
             if len(self._of_tenants) > self._max_of_tenants:
                 self._of_tenants.popitem(last=False)
         self._of_tenants.move_to_end(tenant)
@@ -203,21 +207,18 @@ class MongoStore(Stores):
         """Close the store."""
         await self.close()
 
-    def _made(self, tenant: Tenant, admit: Admit) -> Stores:
+    def _made(self, tenant: Tenant, gate: Gate, of_incarnation: OfIncarnation = lambda make: make()) -> Stores:
         replacements = replacements_for(self._replacements, tenant)
-        backend = self._backends.backend(tenant, replacements, admit)
-        return Stores(backend, self.clock, self._options, self._observer, tenant)
+        backend = self._backends.backend(tenant, replacements, gate)
+        return Stores(backend, self.clock, self._options, self._observer, tenant, of_incarnation=of_incarnation)
 
     def _upkeep_of(self, tenant: Tenant) -> Upkeep:
         """What one turn of the maintenance needs: made for it, so that tenants in use are not displaced."""
         if tenant == DEFAULT_TENANT:
             return self._upkeep
-
-        async def require() -> None:
-            # Looking after a tenant that was deleted must not bring it back.
-            await self._admission.require(tenant)
-
-        return self._made(tenant, require)._upkeep  # noqa: SLF001 - of this package, and no attribute for users
+        # Looking after a tenant that was deleted must not bring it back.
+        gate = Gate(self._admission, tenant, brings_into_being=False)
+        return self._made(tenant, gate)._upkeep  # noqa: SLF001 - of this package, and no attribute for users
 
     async def _warn_of_drift(self) -> None:
         drift = 0
@@ -235,19 +236,5 @@ class MongoStore(Stores):
     async def _create_tenant(self, tenant: Tenant) -> None:
         await self._tenants.create(tenant)
 
-    async def _prepare_tenant(self, tenant: Tenant) -> None:
-        own = self._databases.owned(tenant)
-        if own is not None:
-            await apply_schema(own, main=self._databases.main)
-
-    async def _remove_tenant(self, tenant: Tenant, on_progress: OnProgress) -> int:
-        own = self._databases.owned(tenant)
-        removed = 0
-        for binding in dict.fromkeys((self._databases.operational(tenant), self._databases.configuration(tenant))):
-            if binding is own:
-                await drop_database(binding)
-            else:
-                removed += await remove_records(binding, tenant, on_progress)
-        self._of_tenants.pop(tenant, None)
+    def _forget_configuration(self) -> None:
         self.caches.clear()
-        return removed

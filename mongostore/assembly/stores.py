@@ -1,6 +1,7 @@
 """What one tenant has: the stores of a backend, and all that is built on them."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mongostore.clock import Clock
@@ -37,6 +38,8 @@ from mongostore.stores.resources import ResourceStore
 from mongostore.stores.sessions import ServerSideSessionStore
 from mongostore.stores.signing_keys import SigningKeyRecords, SigningKeyStore
 from mongostore.tenancy import DEFAULT_TENANT, Tenant
+
+OfIncarnation = Callable[[Callable[[], SigningManager]], SigningManager]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,25 @@ class Stores:
     """
 
     def __init__(
-        self, backend: Backend, clock: Clock, options: StoreOptions, observer: Observer, tenant: Tenant = DEFAULT_TENANT
+        self,
+        backend: Backend,
+        clock: Clock,
+        options: StoreOptions,
+        observer: Observer,
+        tenant: Tenant = DEFAULT_TENANT,
+        *,
+        of_incarnation: OfIncarnation = lambda make: make(),
     ) -> None:
-        """Args: the stores below, the time, how they behave, who wants to know, and whose they are."""
+        """Build everything on the stores below.
+
+        Args:
+            backend: the stores below.
+            clock: tells the time.
+            options: how the stores behave.
+            observer: adds telemetry and events.
+            tenant: whose they are.
+            of_incarnation: makes the signing keys in use, which are kept in memory for long; see `Gate.of_incarnation`.
+        """
         backend = observer.announcing_backend(backend, tenant)
         records, grants = backend.grant_records, backend.persisted_grants
         self.clock = clock
@@ -128,7 +147,7 @@ class Stores:
         expiry = SessionExpiry(sessions, coordination, logouts, backend.leases, tenant)
         self.sessions = SessionService(sessions, coordination, logouts, expiry)
         self.signing_keys: SigningKeyStore = backend.signing_keys
-        self.signing = SigningManager(backend.signing_keys, options.signing, clock)
+        self.signing = of_incarnation(lambda: SigningManager(backend.signing_keys, options.signing, clock))
         # For `Maintenance`.
         self._upkeep = Upkeep(expiry, self._cleanup, self.signing, self.key_ring)
         observer.observe(self, tenant)

@@ -16,6 +16,11 @@ class MemoryRevisions:
     def __init__(self) -> None:
         self._last = 0
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a number was drawn."""
+        return self._last > 0
+
     def draw(self) -> int:
         """A number larger than all before it."""
         self._last += 1
@@ -28,6 +33,14 @@ class RevisedRecords(Generic[ModelT]):
     def __init__(self, revisions: MemoryRevisions) -> None:
         self._revisions = revisions
         self._records: dict[str, tuple[int, ModelT]] = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the tenant has drawn a revision yet."""
+        return self._revisions.is_used
 
     def __contains__(self, key: object) -> bool:
         return is_identifier(key) and key in self._records

@@ -1,9 +1,11 @@
 """One connection to MongoDB: made from a URI, or handed in by the server that owns it."""
 
 import re
+from contextlib import AbstractContextManager
 from datetime import UTC, timedelta
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -107,6 +109,10 @@ class Connection:
     def call(self, action: str, limit: timedelta) -> DriverCall:
         """What a call of the driver that has a limit of its own is made in: `with connection.call("…", limit): …`."""
         return DriverCall(action, limit.total_seconds(), self)
+
+    def within(self, seconds: float) -> AbstractContextManager[object]:
+        """Limit the time of all calls in a block together; the limit of each stays."""
+        return pymongo.timeout(seconds)
 
     def new_session(self) -> AsyncClientSession | None:
         """Make a session of the driver, without the wish to read one's own writes elsewhere: reads are the primary's.

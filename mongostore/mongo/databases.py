@@ -15,15 +15,16 @@ from mongostore.mongo.documents.identity_providers import IdentityProviderFields
 from mongostore.mongo.documents.leases import LeaseFields
 from mongostore.mongo.documents.resources import ApiResourceFields, ScopeFields
 from mongostore.mongo.documents.revisions import RevisionFields
-from mongostore.mongo.documents.tenants import TenantFields
+from mongostore.mongo.documents.tenants import TenantDatabaseFields, TenantFields
 from mongostore.tenancy import DEFAULT_TENANT, DatabasePerTenant, Placement, Tenant, database_name, refuse_taken_name
 
 _DEPLOYMENT: frozenset[type[StoredFields]] = frozenset({LeaseFields, TenantFields})
 _KEYS: frozenset[type[StoredFields]] = frozenset({DataKeyFields})
-_CONFIGURATION: frozenset[type[StoredFields]] = frozenset(
+CONFIGURATION: frozenset[type[StoredFields]] = frozenset(
     {ClientFields, ScopeFields, ApiResourceFields, IdentityProviderFields, RevisionFields}
 )
-_OPERATIONAL = frozenset(DOCUMENTS) - _DEPLOYMENT - _KEYS - _CONFIGURATION
+_MARK: frozenset[type[StoredFields]] = frozenset({TenantDatabaseFields})
+_OPERATIONAL = frozenset(DOCUMENTS) - _DEPLOYMENT - _KEYS - CONFIGURATION - _MARK
 
 
 class Databases:
@@ -135,9 +136,11 @@ class Databases:
         if name == self._key_ring:
             nouns |= _KEYS
         if name == self._configuration or (self._configuration is None and holds_tenants):
-            nouns |= _CONFIGURATION
+            nouns |= CONFIGURATION
         if holds_tenants:
             nouns |= _OPERATIONAL
+        if holds_tenants and self.are_many:
+            nouns |= _MARK
         return tuple(each for each in DOCUMENTS if each in nouns)
 
     @property

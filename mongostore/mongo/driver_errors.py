@@ -22,7 +22,7 @@ from pymongo.errors import (
 
 from mongostore.errors import ConfigurationError, MongostoreError, StorageUnavailable
 
-_UNAUTHORIZED = 13
+UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = 18
 
 
@@ -122,7 +122,7 @@ def _translated(error: Exception, action: str, seconds: float, hosts: str) -> Mo
 
 
 def _refusal(error: OperationFailure, action: str, hosts: str) -> StorageUnavailable:
-    if error.code == _UNAUTHORIZED:
+    if error.code == UNAUTHORIZED:
         return StorageUnavailable(
             f"could not {action}: MongoDB at {hosts} does not allow it to this user. "
             "Give the user the role readWrite on the database"

@@ -7,8 +7,8 @@ the job carry the lease's fence and refuse a smaller one.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import timedelta
 from secrets import token_hex
 from typing import Any
@@ -31,6 +31,8 @@ _OVER: dict[str, Any] = {"$expr": {"$lte": ["$expires", "$$NOW"]}}
 # A third leaves room for two failed renewals.
 _RENEWALS_PER_DURATION = 3
 _LONGEST_POLL_SECONDS = 0.25
+
+Enter = Callable[[], Awaitable[AbstractContextManager[object]]]
 
 
 class Lease:
@@ -79,9 +81,11 @@ class Lease:
 class Leases:
     """The leases of one tenant."""
 
-    def __init__(self, binding: Binding, tenant: str = DEFAULT_TENANT) -> None:
+    def __init__(self, binding: Binding, tenant: str = DEFAULT_TENANT, enter: Enter | None = None) -> None:
+        """Args: the deployment's own database; whose leases; what a record of the tenant has to wait for."""
         self._binding = binding
         self._tenant = tenant
+        self._enter = enter
 
     async def acquire(self, name: str, duration: timedelta) -> Lease | None:
         """Take the lease unless somebody holds it: exactly one of any number of callers gets it.
@@ -95,6 +99,12 @@ class Leases:
         """
         if duration <= timedelta(0):
             raise ValueError(f"duration must be positive, not {duration}")
+        if self._enter is None:
+            return await self._acquire(name, duration)
+        with await self._enter():
+            return await self._acquire(name, duration)
+
+    async def _acquire(self, name: str, duration: timedelta) -> Lease | None:
         stored_id = record_id(self._tenant, check_identifier("name", name))
         owner = token_hex(16)
         taken: dict[str, Any] = {"owner": owner, "expires": _after(duration)}

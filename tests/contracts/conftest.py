@@ -27,29 +27,30 @@ class PreparedStore(MongoStore):
 
 
 @asynccontextmanager
-async def memory(_client: None, _database: str) -> AsyncIterator[MemoryStore]:
-    async with MemoryStore(clock=FakeClock()) as store:
+async def memory(_client: None, _database: str, options: StoreOptions) -> AsyncIterator[MemoryStore]:
+    async with MemoryStore(clock=FakeClock(), options=options) as store:
         yield store
 
 
 @asynccontextmanager
-async def mongo(client: Any, database: str) -> AsyncIterator[MongoStore]:
-    async with PreparedStore(client, database=database, master_key=MASTER_KEY, clock=FakeClock()) as store:
+async def mongo(client: Any, database: str, options: StoreOptions) -> AsyncIterator[MongoStore]:
+    store = PreparedStore(client, database=database, master_key=MASTER_KEY, clock=FakeClock(), options=options)
+    async with store:
         yield store
 
 
 @asynccontextmanager
-async def in_a_transaction(client: Any, database: str) -> AsyncIterator[MongoStore]:
+async def in_a_transaction(client: Any, database: str, options: StoreOptions) -> AsyncIterator[MongoStore]:
     """Used by a server that has bound a session with a transaction of its own, which is undone in the end."""
     if not hasattr(AsyncClientSession, "bind"):
         pytest.skip("this PyMongo binds no sessions")
-    async with mongo(client, database) as store, client.start_session() as session, session.bind():
+    async with mongo(client, database, options) as store, client.start_session() as session, session.bind():
         await session.start_transaction()
         yield store
         await session.abort_transaction()
 
 
-BACKENDS: dict[str, Callable[[Any, str], AbstractAsyncContextManager[MemoryStore | MongoStore]]] = {
+BACKENDS: dict[str, Callable[[Any, str, StoreOptions], AbstractAsyncContextManager[MemoryStore | MongoStore]]] = {
     "memory": memory,
     "pymongo": mongo,
     "motor": mongo,
@@ -111,7 +112,9 @@ def backend(
 
 @pytest.fixture
 async def store(
-    backend: str, clients: dict[str, Any], contract_database: str
+    request: pytest.FixtureRequest, backend: str, clients: dict[str, Any], contract_database: str
 ) -> AsyncIterator[MemoryStore | MongoStore]:
-    async with BACKENDS[backend](clients[backend], contract_database) as opened:
+    """A store with the defaults, or with the `options` of the suite's class."""
+    options = getattr(request.cls, "options", StoreOptions())
+    async with BACKENDS[backend](clients[backend], contract_database, options) as opened:
         yield opened

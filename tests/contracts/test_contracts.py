@@ -1,5 +1,8 @@
 """Every contract suite, on every backend."""
 
+from datetime import timedelta
+
+from mongostore import StoreOptions
 from mongostore.testing.contracts.authorization_codes import AuthorizationCodeContract
 from mongostore.testing.contracts.backchannel import BackChannelAuthenticationRequestContract
 from mongostore.testing.contracts.cleanup import TokenCleanupContract
@@ -27,6 +30,7 @@ from mongostore.testing.contracts.session_service import SessionServiceContract
 from mongostore.testing.contracts.sessions import ServerSideSessionStoreContract
 from mongostore.testing.contracts.signing import SigningContract
 from mongostore.testing.contracts.signing_keys import SigningKeyStoreContract
+from mongostore.testing.contracts.tenants import TenantContract
 from mongostore.testing.contracts.tickets import TicketContract
 
 
@@ -148,3 +152,7 @@ class TestMaintenance(MaintenanceContract):
 
 class TestCopiedModels(CopiedModelContract):
     pass
+
+
+class TestTenants(TenantContract):
+    options = StoreOptions(operation_timeout=timedelta(seconds=2))

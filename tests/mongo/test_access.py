@@ -2,13 +2,22 @@
 
 import socket
 import warnings
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from mongostore import LocalMasterKey, MongoStore, MongostoreWarning, StorageUnavailable
+from mongostore import (
+    DatabasePerTenant,
+    LocalMasterKey,
+    MongoStore,
+    MongostoreWarning,
+    NotFound,
+    StorageUnavailable,
+    StoreOptions,
+)
 from mongostore.models import PersistedGrantFilter
 from mongostore.testing.embedded import find_mongod
 from mongostore.testing.factories import a_client, a_grant, an_authorization_code
@@ -21,6 +30,7 @@ USERS = {
     "writer": [{"role": "readWrite", "db": "identity"}],
     "reader": [{"role": "read", "db": "identity"}],
     "nobody": [],
+    "keeper": [{"role": "readWrite", "db": name} for name in ("identity", "identity_default", "identity_acme")],
 }
 
 
@@ -52,8 +62,9 @@ def quiet():
         yield
 
 
-def store_of(user, host, password=PASSWORD):
-    return MongoStore(f"mongodb://{user}:{quote(password, safe='')}@{host}/", database="identity", master_key=KEY)
+def store_of(user, host, password=PASSWORD, options=None):
+    uri = f"mongodb://{user}:{quote(password, safe='')}@{host}/"
+    return MongoStore(uri, database="identity", master_key=KEY, options=options)
 
 
 async def refused(call, host):
@@ -115,3 +126,23 @@ async def test_a_first_key_that_can_t_be_stored_seals_nothing(guarded):
                 await reader.persisted_grants.store(a_grant(data=PASSWORD))
             assert "readWrite" in str(caught.value.__cause__)
         assert connection["identity"].list_collection_names() == []
+
+
+async def test_a_database_that_may_not_be_dropped_stays_and_so_does_its_tenant(guarded):
+    """The error names the right that is missing; once it is given, the same deletion ends what was begun."""
+    options = StoreOptions(tenancy=DatabasePerTenant(), operation_timeout=timedelta(seconds=2))
+    with MongoClient(f"mongodb://root:{quote(PASSWORD, safe='')}@{guarded}/") as connection:
+        async with store_of("root", guarded, options=options) as root:
+            await root.for_tenant("acme").persisted_grants.store(a_grant("k"))
+        async with store_of("keeper", guarded, options=options) as keeper:
+            message = await refused(keeper.tenants.delete("acme"), "identity_acme")
+            assert "dropDatabase on identity_acme" in message
+            assert "dbAdmin" in message
+            assert await keeper.tenants.list() == ["acme"]
+            assert await keeper.for_tenant("acme").persisted_grants.get("k") is not None
+            with pytest.raises(NotFound, match="being deleted"):
+                await keeper.for_tenant("acme").persisted_grants.store(a_grant("late"))
+            connection.admin.command("grantRolesToUser", "keeper", roles=[{"role": "dbAdmin", "db": "identity_acme"}])
+            await keeper.tenants.delete("acme")
+            assert await keeper.tenants.list() == []
+        assert "identity_acme" not in connection.list_database_names()

@@ -14,7 +14,7 @@ from mongostore.mongo.documents.resources import ApiResourceFields, ScopeFields
 from mongostore.mongo.documents.revisions import RevisionFields
 from mongostore.mongo.documents.sessions import SessionFields
 from mongostore.mongo.documents.signing_keys import SigningKeyFields
-from mongostore.mongo.documents.tenants import TenantFields
+from mongostore.mongo.documents.tenants import TenantDatabaseFields, TenantFields
 
 DOCUMENTS: tuple[type[StoredFields], ...] = (
     ApiResourceFields,
@@ -31,5 +31,6 @@ DOCUMENTS: tuple[type[StoredFields], ...] = (
     ScopeFields,
     SessionFields,
     SigningKeyFields,
+    TenantDatabaseFields,
     TenantFields,
 )

@@ -89,7 +89,8 @@ CLEAR: dict[str, set[str]] = {
     },
     "leases": {"owner", "fence", "expires"},
     "revisions": {"value"},
-    "tenants": {"created"},
+    "tenant_database": {"main", "prefix", "created"},
+    "tenants": {"created", "incarnation", "leaving_since"},
 }
 # Clear but for their secrets: clients, resources and scopes.
 CONFIGURATION = {"clients", "api_resources", "scopes"}

@@ -84,7 +84,9 @@ class Belongings:
         await s.user_consents.store_user_consent(a_consent())
         await s.device_flow.store_device_authorization("device", "USER", an_answered_device_code(description=self.mark))
         await s.device_flow.register_poll("device", HOUR)
-        await s.pushed_authorization_requests.store(a_pushed_request("h", parameters={"mark": [self.mark]}))
+        await s.pushed_authorization_requests.store(
+            a_pushed_request("h", subject_id="alice", parameters={"mark": [self.mark]})
+        )
         request = a_backchannel_request(is_complete=True, binding_message=self.mark)
         requests = s.backchannel_authentication_requests
         h["ciba"] = await requests.create_request(request)
@@ -261,6 +263,9 @@ def _grants(me: Stores, h: dict[str, str]) -> dict[str, Call]:
         "persisted_grants.consume": lambda: me.persisted_grants.consume("k"),
         "persisted_grants.remove": lambda: me.persisted_grants.remove("k"),
         "persisted_grants.remove_all": lambda: me.persisted_grants.remove_all(ALICE),
+        "persisted_grants.remove_created_before": lambda: me.persisted_grants.remove_created_before(
+            me.clock.now() + HOUR
+        ),
         "authorization_codes.get_authorization_code": lambda: codes.get_authorization_code(h["code"]),
         "authorization_codes.redeem_authorization_code": lambda: codes.redeem_authorization_code(h["code"]),
         "authorization_codes.remove_authorization_code": lambda: codes.remove_authorization_code(h["code"]),
@@ -277,6 +282,7 @@ def _grants(me: Stores, h: dict[str, str]) -> dict[str, Call]:
         "grants.get_all_grants": lambda: me.grants.get_all_grants("alice"),
         "grants.remove_all_grants": lambda: me.grants.remove_all_grants("alice"),
         "grants.remove_family": lambda: me.grants.remove_family("f"),
+        "grants.revoke_before": lambda: me.grants.revoke_before(me.clock.now() + HOUR),
     }
 
 
@@ -292,9 +298,12 @@ def _one_time(me: Stores, h: dict[str, str]) -> dict[str, Call]:
         "device_flow.find_by_user_code": lambda: devices.find_by_user_code("USER"),
         "device_flow.find_by_device_code": lambda: devices.find_by_device_code("device"),
         "device_flow.update_by_user_code": lambda: devices.update_by_user_code("USER", changed),
+        "device_flow.remove_all": lambda: devices.remove_all(ALICE),
+        "device_flow.remove_created_before": lambda: devices.remove_created_before(me.clock.now() + HOUR),
         "device_flow.remove_by_device_code": lambda: devices.remove_by_device_code("device"),
         "device_flow.consume_by_device_code": lambda: devices.consume_by_device_code("device"),
         "pushed_authorization_requests.get_by_hash": lambda: pushed.get_by_hash("h"),
+        "pushed_authorization_requests.remove_all": lambda: pushed.remove_all(ALICE),
         "pushed_authorization_requests.consume_by_hash": lambda: pushed.consume_by_hash("h"),
         **{
             f"backchannel_authentication_requests.{name}": call

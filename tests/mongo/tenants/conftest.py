@@ -35,6 +35,7 @@ OPTIONS = StoreOptions(
     ttl_delay=timedelta(days=1),
     signing=SigningOptions(signing_algorithms=("ES256",)),
 )
+BRIEF = timedelta(seconds=2)
 PLACEMENTS = ["shared", "per tenant"]
 
 OpenDeployment = Callable[..., AbstractAsyncContextManager[MongoStore]]
@@ -45,7 +46,8 @@ def open_deployment(mongo_uri: str) -> OpenDeployment:
     """Opens a store on a database.
 
     Args: the database; "shared" or "per tenant", and the placement's options; `listener`: of its commands; `bare`: the
-    schema is not applied; `more`: for `MongoStore`.
+    schema is not applied; `brief`: with a short time limit, as a deletion waits for longer than that; `more`: for
+    `MongoStore`.
     """
 
     @asynccontextmanager
@@ -55,6 +57,7 @@ def open_deployment(mongo_uri: str) -> OpenDeployment:
         *,
         listener: CommandListener | None = None,
         bare: bool = False,
+        brief: bool = False,
         more: dict[str, Any] | None = None,
         **placed: Any,
     ) -> AsyncIterator[MongoStore]:
@@ -63,14 +66,12 @@ def open_deployment(mongo_uri: str) -> OpenDeployment:
             if placement == "shared"
             else DatabasePerTenant(**{"pattern": f"{database}_{{tenant}}", **placed})
         )
+        options = replace(OPTIONS, tenancy=tenancy, operation_timeout=BRIEF if brief else OPTIONS.operation_timeout)
         async with AsyncMongoClient(mongo_uri, event_listeners=[listener] if listener else []) as client:
             store = MongoStore(
                 client,
                 database=database,
-                master_key=MASTER_KEY,
-                clock=FakeClock(),
-                options=replace(OPTIONS, tenancy=tenancy),
-                **(more or {}),
+                **{"master_key": MASTER_KEY, "clock": FakeClock(), "options": options, **(more or {})},
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -95,4 +96,17 @@ async def deployment(
             yield store
         return
     async with open_deployment(database_name, request.param) as store:
+        yield store
+
+
+@pytest.fixture(params=[*PLACEMENTS, "memory"])
+async def brief_deployment(
+    request: pytest.FixtureRequest, database_name: str, open_deployment: OpenDeployment
+) -> AsyncIterator[MongoStore | MemoryStore]:
+    """One in which a deletion does not take long."""
+    if request.param == "memory":
+        async with MemoryStore(options=OPTIONS, clock=FakeClock()) as store:
+            yield store
+        return
+    async with open_deployment(database_name, request.param, brief=True) as store:
         yield store

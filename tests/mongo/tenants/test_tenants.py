@@ -55,21 +55,25 @@ async def test_changing_what_is_not_there_brings_nothing_into_being(deployment):
     assert await deployment.tenants.list() == []
 
 
-async def test_deleting_a_tenant_removes_its_data_and_nothing_else(deployment):
+async def test_deleting_a_tenant_removes_its_data_and_nothing_else(brief_deployment):
     """What the tenant had is gone, what others have stays, and doing it again does no harm."""
-    gone, stays, default = deployment.for_tenant("gone"), deployment.for_tenant("gone-not"), deployment
+    gone, stays, default = (
+        brief_deployment.for_tenant("gone"),
+        brief_deployment.for_tenant("gone-not"),
+        brief_deployment,
+    )
     for stores in (gone, stays, default):
         await stores.clients.save_client(a_client())
         await stores.persisted_grants.store(a_grant("k"))
-    await deployment.tenants.delete("gone")
-    await deployment.tenants.delete("gone")
-    gone = deployment.for_tenant("gone")
+    await brief_deployment.tenants.delete("gone")
+    await brief_deployment.tenants.delete("gone")
+    gone = brief_deployment.for_tenant("gone")
     assert await gone.clients.find_client_by_id("web") is None
     assert await gone.persisted_grants.get("k") is None
     for stores in (stays, default):
         assert await stores.clients.find_client_by_id("web") is not None
         assert await stores.persisted_grants.get("k") is not None
-    assert await deployment.tenants.list() == ["gone-not"]
+    assert await brief_deployment.tenants.list() == ["gone-not"]
 
 
 async def test_the_default_tenant_is_not_deleted(deployment):
@@ -89,7 +93,7 @@ async def test_a_malformed_slug_is_refused(deployment, slug):
 
 async def test_offboarding_from_a_shared_database_shows_progress(open_deployment, database_name):
     """The caller is told how far each collection is, in batches."""
-    async with open_deployment(database_name) as store:
+    async with open_deployment(database_name, brief=True) as store:
         acme = store.for_tenant("acme")
         for number in range(3):
             await acme.persisted_grants.store(a_grant(str(number)))

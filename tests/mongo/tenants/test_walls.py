@@ -102,9 +102,7 @@ async def test_a_stranger_brings_nothing_into_being(
             for name, call in calls.items():
                 with suppress(NotFound):
                     await outcome(call)
-                left = raw(mongo_connection, database_name, "stranger")
-                # Who does a job, whatever there is to do, leaves the lease of it.
-                assert {collection for _, collection, _ in left} <= {"leases"}, name
+                assert raw(mongo_connection, database_name, "stranger") == {}, name
 
 
 LOOKED_AT = list(looking(MemoryStore(), Belongings(MemoryStore(), "")))
