@@ -9,7 +9,15 @@ from mongostore.models import PersistedGrant
 from mongostore.models.grants import check_grant
 from mongostore.models.identifiers import check_identifier, is_identifier
 from mongostore.models.instants import cut_to_milliseconds
-from mongostore.stores.grant_records import REFRESH, GrantRecord, GrantRecordStore, is_anchored, is_issuing, later
+from mongostore.stores.grant_records import (
+    REFRESH,
+    GrantRecord,
+    GrantRecordStore,
+    is_anchored,
+    is_issuing,
+    is_kept_in_use,
+    later,
+)
 
 
 class MemoryGrantRecordStore(GrantRecordStore):
@@ -60,7 +68,7 @@ class MemoryGrantRecordStore(GrantRecordStore):
         row = self._table.live(grant.key)
         if row is None or not _is_the_same_kind(row.record.grant, grant):
             return False
-        anchor = row.anchor if grant.consumed_time is None else None
+        anchor = True if is_kept_in_use(grant, row.record.family) else None
         self._table.put(replace(row.record, grant=grant, completed=completed), anchor=anchor)
         return True
 

@@ -9,6 +9,8 @@ from pymongo.errors import AutoReconnect
 
 from mongostore.mongo.binding import Binding
 
+# Up to here, a list is one command.
+_FEW = 1_000
 _BATCH_SIZE = 1_000
 
 
@@ -36,17 +38,21 @@ async def documents(
     binding: Binding, action: str, collection: AsyncCollection[dict[str, Any]], query: Mapping[str, Any]
 ) -> AsyncIterator[dict[str, Any]]:
     """Read what matches, however much it is: batch by batch, each within the time limit of an operation."""
-    # The cursor's own session, over all of its batches: one that a single call is lent goes back after the first.
+    with binding.call(action) as own:
+        few = await collection.find(query, limit=_FEW + 1, batch_size=_FEW + 1, session=own).to_list()
+    if len(few) <= _FEW:
+        for document in few:
+            yield document
+        return
+    # The cursor's own session, over all of its batches: one that a single call is lent goes back after it.
     session = binding.connection.new_session()
     cursor = collection.find(query, batch_size=_BATCH_SIZE, session=session)
     try:
-        while True:
+        while cursor.alive:
             with binding.call(action):
                 batch = await cursor.to_list(_BATCH_SIZE)
             for document in batch:
                 yield document
-            if not batch or not cursor.alive:
-                return
             # Others get their turn between two batches.
             await asyncio.sleep(0)
     finally:

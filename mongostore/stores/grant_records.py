@@ -163,6 +163,11 @@ def is_issuing(grant: PersistedGrant, family: str | None) -> bool:
     return family == grant.key and grant.type == REFRESH and grant.consumed_time is None
 
 
+def is_kept_in_use(grant: PersistedGrant, family: str | None) -> bool:
+    """Whether tokens may be issued into a family from a grant that is updated now: a live refresh token."""
+    return family is not None and grant.type == REFRESH and grant.consumed_time is None
+
+
 def removed_types(wanted: PersistedGrantFilter) -> tuple[frozenset[str], frozenset[str]]:
     """What a removal does to the types of grants that tokens are issued from.
 

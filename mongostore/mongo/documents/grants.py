@@ -20,7 +20,16 @@ from mongostore.mongo.documents.base import (
 from mongostore.protection.context import Context
 from mongostore.protection.envelope import Sealed
 from mongostore.protection.protector import Protector, pack, unpack
-from mongostore.stores.grant_records import CODE, CODE_KEPT, REFRESH, GrantRecord, is_issuing, later, purge_time
+from mongostore.stores.grant_records import (
+    CODE,
+    CODE_KEPT,
+    REFRESH,
+    GrantRecord,
+    is_issuing,
+    is_kept_in_use,
+    later,
+    purge_time,
+)
 from mongostore.tenancy import Tenant
 
 
@@ -166,8 +175,10 @@ class GrantCodec:
         document = await self.document(grant, family=family, completed=completed)
         for name in ("_id", "tenant", "family"):
             document.pop(name, None)
-        # It stays an anchor, or closed, unless it is used up.
+        # A refresh token that is kept in use is an anchor from its first update on; no update comes to one that is closed.
         document.pop("anchor", None)
+        if is_kept_in_use(grant, family):
+            document["anchor"] = True
         absent = dict.fromkeys(_MAY_BECOME_ABSENT - document.keys(), "")
         if grant.consumed_time is not None:
             absent["anchor"] = ""

@@ -137,6 +137,17 @@ class RevocationContract:
             assert await store.reference_tokens.get_reference_token(access) is not None
             handle = rotation.handle
 
+    async def test_a_refresh_token_that_is_kept_in_use_keeps_its_family_open(self, store: Any) -> None:
+        """Where tokens are updated rather than rotated, what is issued beside them joins the family too."""
+        long = 30 * 24 * 3_600
+        family = await redeemed(store)
+        handle = await store.refresh_tokens.store_refresh_token(a_refresh_token(lifetime=long), family=family)
+        store.clock.advance(timedelta(days=5))
+        await store.refresh_tokens.update_refresh_token(handle, a_refresh_token(lifetime=2 * long))
+        await store.reference_tokens.store_reference_token(a_reference_token(lifetime=long), family=family)
+        await store.refresh_tokens.remove_refresh_token(handle)
+        await assert_nothing_is_issued(store, family)
+
     @pytest.mark.parametrize("end", ["removed", "kept too long"])
     async def test_a_code_that_is_gone_issues_nothing(self, store: Any, end: str) -> None:
         """Where the code's record has gone, nobody could revoke what is issued: nothing is."""
