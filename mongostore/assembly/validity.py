@@ -25,7 +25,8 @@ _log = logging.getLogger("mongostore")
 
 # A look-up may come a thousand times a second; an auditor needs to hear of what is wrong once.
 _TOLD_EVERY: Final = timedelta(minutes=1)
-_MAX_REMEMBERED: Final = 10_000
+_MAX_VALID: Final = 1_000
+_MAX_TOLD: Final = 10_000
 _SHOWN_LENGTH: Final = 100
 
 ModelT = TypeVar("ModelT", Client, IdentityResource, ApiScope, ApiResource, IdentityProvider)
@@ -135,7 +136,7 @@ class Validity:
             return error.problems
         except TypeError as error:
             return (str(error),)
-        if len(self._valid) > _MAX_REMEMBERED:
+        if len(self._valid) > _MAX_VALID:
             self._valid.popitem(last=False)
         return checked
 
@@ -144,7 +145,7 @@ class Validity:
         until = self._told.get(place)
         if until is not None and now < until:
             return
-        if len(self._told) >= _MAX_REMEMBERED:
+        if len(self._told) >= _MAX_TOLD:
             self._told.clear()
         self._told[place] = now + _TOLD_EVERY
         what = _what(kind, model)
