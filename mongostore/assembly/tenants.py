@@ -8,6 +8,7 @@ from typing import Protocol
 
 from mongostore.assembly.admission import Admission
 from mongostore.errors import AlreadyExists
+from mongostore.stores.arguments import check_callback
 from mongostore.stores.tenants import TenantRegistry
 from mongostore.tenancy import DEFAULT_TENANT, Tenant
 from mongostore.tenancy import tenant as checked_tenant
@@ -101,6 +102,7 @@ class Tenants:
                 again.
         """
         tenant = checked_tenant(slug)
+        check_callback("on_progress", on_progress, optional=True)
         if tenant == DEFAULT_TENANT:
             raise ValueError("the tenant 'default' can't be deleted: it is what a deployment without tenants uses")
         self._places.locate(tenant)

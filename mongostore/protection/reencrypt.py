@@ -12,6 +12,7 @@ from mongostore.protection.context import Context
 from mongostore.protection.envelope import Sealed
 from mongostore.protection.key_ring import KeyRing
 from mongostore.protection.protector import SealingProtector
+from mongostore.stores.arguments import check_callback, check_duration
 from mongostore.stores.sealed_records import SealedRecordStore, SealedValue
 
 _logger = logging.getLogger(__name__)
@@ -73,10 +74,8 @@ class Reencryption:
             raise TypeError(f"batch_size must be an int, not {type(batch_size).__name__}")
         if not 1 <= batch_size <= _MAX_BATCH_SIZE:
             raise ValueError(f"batch_size must be 1 to {_MAX_BATCH_SIZE}, not {batch_size}")
-        if not isinstance(pause, timedelta):
-            raise TypeError(f"pause must be a timedelta, not {type(pause).__name__}")
-        if pause < timedelta(0):
-            raise ValueError(f"pause must not be negative, not {pause}")
+        check_duration("pause", pause, may_be_zero=True)
+        check_callback("on_progress", on_progress, optional=True)
         self._keys = key_ring.for_tenant(tenant)
         self._protector = SealingProtector(key_ring)
         self._tenant = tenant

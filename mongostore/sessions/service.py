@@ -22,7 +22,7 @@ from mongostore.sessions.deliveries import Outcome, clients_of, initial_state
 from mongostore.sessions.expiry import DEFAULT_COUNT, DEFAULT_INTERVAL, DEFAULT_LEASE, ExpiryCallback, SessionExpiry
 from mongostore.sessions.logouts import Logouts
 from mongostore.sessions.user_sessions import user_session
-from mongostore.stores.arguments import check_duration
+from mongostore.stores.arguments import check_callback, check_duration
 from mongostore.stores.sessions import ServerSideSessionStore
 
 _log = logging.getLogger("mongostore")
@@ -89,6 +89,7 @@ class SessionService:
         """
         context = revalidated(context, RemoveSessionsContext)
         wanted = SessionFilter(subject_id=context.subject_id, session_id=context.session_id)
+        check_callback("on_logout", on_logout, optional=True)
         tell = on_logout if context.send_backchannel_logout_notification else None
         if not context.remove_server_side_session:
             await self._end_grants(context, await self._readable(wanted), tell)
@@ -129,6 +130,7 @@ class SessionService:
         Returns:
             How many were processed. Failures are logged.
         """
+        check_callback("callback", callback)
         return await self._expiry.process(callback, count, lease)
 
     async def run(self, callback: ExpiryCallback, *, interval: timedelta = DEFAULT_INTERVAL) -> None:
@@ -145,6 +147,7 @@ class SessionService:
             callback: as for `process_expired`.
             interval: how long to pause when everything is processed.
         """
+        check_callback("callback", callback)
         check_duration("interval", interval)
         await self._expiry.run(callback, interval)
 

@@ -28,6 +28,7 @@ from mongostore.signing.policy import (
     published_keys,
     retirement,
 )
+from mongostore.stores.arguments import check_text
 from mongostore.stores.signing_keys import SigningKeyRecord, SigningKeyRecords
 
 _log = logging.getLogger("mongostore")
@@ -157,11 +158,13 @@ class SigningManager:
 
     def _configured(self, algorithm: str | None) -> str:
         names = self._options.signing_algorithms
-        if algorithm is not None and algorithm not in names:
+        if algorithm is None:
+            return names[0]
+        if check_text("algorithm", algorithm) not in names:
             raise ValueError(
-                f"{str(algorithm)[:40]!r} is not among SigningOptions.signing_algorithms, which are {', '.join(names)}"
+                f"{algorithm[:40]!r} is not among SigningOptions.signing_algorithms, which are {', '.join(names)}"
             )
-        return algorithm or names[0]
+        return algorithm
 
     async def _fresh(self, now: datetime) -> KeySet:
         """Keys that may be used, none of them due. Any number of callers share one read, and its failure."""

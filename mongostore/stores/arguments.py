@@ -76,13 +76,13 @@ def check_text(name: str, value: object) -> str:
     return value
 
 
-def check_callback(name: str, value: object) -> None:
-    """Refuse what can't be called.
+def check_callback(name: str, value: object, *, optional: bool = False) -> None:
+    """Refuse what can't be called, and None unless it is optional.
 
     Raises:
         TypeError: it can't.
     """
-    if not callable(value):
+    if not callable(value) and not (optional and value is None):
         raise TypeError(f"{name} must be a function or coroutine function, not {type(value).__name__}")
 
 
