@@ -102,7 +102,8 @@ def seal(grants, clock):
         {"$unset": {"key_id": ""}},
         {"$unset": {"activates_at": ""}},
     ],
-    ids=str,
+    # By their names: the values lie ahead of the moment at which the tests are collected.
+    ids=lambda change: ", ".join(f"{operator} {' '.join(fields)}" for operator, fields in change.items()),
 )
 async def test_one_write_brings_no_retired_key_back(new_node, seal, keys, clock, change):
     """The key of before a rotation may have leaked: a write to the record of the one after it has no node seal by that

@@ -135,7 +135,7 @@ class SessionEndContract:
             ({"client_ids": ["web"]}, {"shop", "other"}),
             ({"revoke_consents": False}, {"web", "shop", "other"}),
         ],
-        ids=str,
+        ids=["all clients", "one client", "no consents"],
     )
     @pytest.mark.parametrize("ids", [{"session_id": "s1"}, {"subject_id": "alice", "session_id": "s1"}], ids=str)
     async def test_consents_of_the_session_s_clients_go_when_asked(
