@@ -17,7 +17,8 @@ from mongostore.testing import FakeClock
 from mongostore.testing.factories import a_client, a_grant, a_refresh_token, a_session, an_authorization_code
 
 # What other services of a store work with, and a server does not call.
-INTERNAL = {"clock", "caches", "cleanup_records", "job_leases"}
+# `maintenance` runs for as long as the store is open; each thing that it does has a span of its own.
+INTERNAL = {"clock", "caches", "cleanup_records", "job_leases", "maintenance"}
 
 
 class Exported:

@@ -112,7 +112,12 @@ class Planner:
             self.explained += 1
             plan = answer["stages"][0]["$cursor"] if "stages" in answer else answer
             stages = set(_stages(plan["queryPlanner"]["winningPlan"]))
-            identifiers = {field: value for field, value in query.items() if field not in STATE}
+            identifiers = {
+                field: value
+                for field, value in query.items()
+                # All but one record: that one is looked at, too.
+                if field not in STATE and not (isinstance(value, dict) and value.keys() == {"$ne"})
+            }
             most = database[command[name]].count_documents(identifiers, **({"limit": limit} if limit else {}))
             examined, keys = (plan["executionStats"][f"total{what}Examined"] for what in ("Docs", "Keys"))
             if stages & {"COLLSCAN", "SORT"}:

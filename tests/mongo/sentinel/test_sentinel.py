@@ -107,7 +107,19 @@ INSIDE = "inside"
 # Methods that begin so are given nothing to store.
 READING_OR_REMOVING = (
     *("get", "find_", "is_", "has_", "load_", "query", "read", "exists", "list", "status", "validate_", "jwks"),
-    *("remove", "delete", "retire", "destroy", "acknowledge_", "claim_", "process_", "end", "finish_", "run"),
+    *(
+        "remove",
+        "delete",
+        "retire",
+        "destroy",
+        "acknowledge_",
+        "claim_",
+        "revoke_",
+        "process_",
+        "end",
+        "finish_",
+        "run",
+    ),
 )
 
 
@@ -163,6 +175,7 @@ TOKEN = {
     "type": SENTINEL,
     "allowed_signing_algorithms": [SENTINEL],
     "claims": [*SUBJECT.claims, Claim("scope", SENTINEL)],
+    "properties": {SENTINEL: SENTINEL},
 }
 
 
@@ -207,6 +220,7 @@ async def grants(s: Any, told: Told) -> list[str | bytes]:
     token = a_refresh_token(
         subject=SUBJECT,
         access_tokens={SENTINEL: a_reference_token(client_id=SENTINEL, description=SENTINEL, **TOKEN)},
+        properties={SENTINEL: SENTINEL},
         authorized_scopes=[SENTINEL],
         authorized_resource_indicators=[SENTINEL],
     )
@@ -221,7 +235,9 @@ async def grants(s: Any, told: Told) -> list[str | bytes]:
     await s.refresh_tokens.update_refresh_token(rotation.handle, token)
     reference = told("grants", a_reference_token(**TOKEN))
     handles += [rotation.handle, await s.reference_tokens.store_reference_token(reference, family=family)]
-    await s.user_consents.store_user_consent(told("grants", a_consent(scopes=[SENTINEL])))
+    await s.user_consents.store_user_consent(
+        told("grants", a_consent(scopes=[SENTINEL], properties={SENTINEL: SENTINEL}))
+    )
     kept = a_grant(data=SENTINEL)
     await s.persisted_grants.store(kept)
     assert (await s.persisted_grants.consume(kept.key)).data == SENTINEL
@@ -239,7 +255,7 @@ def handle_forms(*handles: str) -> list[str | bytes]:
 
 async def device_flow(s: Any, told: Told) -> list[str | bytes]:
     """All that is asked and answered is sealed; both codes are hashed."""
-    code = a_device_code(description=SENTINEL, requested_scopes=[SENTINEL])
+    code = a_device_code(properties={SENTINEL: SENTINEL}, description=SENTINEL, requested_scopes=[SENTINEL])
     answer = {"is_authorized": True, "authorized_scopes": [SENTINEL]}
     answered = code.model_copy(update={"subject": Principal([Claim(*[SENTINEL] * 4)], SENTINEL), **answer})
     await s.device_flow.store_device_authorization(DEVICE_CODE, USER_CODE, told("device_codes", code))
