@@ -20,6 +20,7 @@ from mongostore.testing.factories import (
     a_reference_token,
     a_refresh_token,
     a_session,
+    a_ticket,
     an_authorization_code,
 )
 
@@ -189,6 +190,25 @@ async def test_the_end_of_a_session_revokes(store, heard):
     await store.refresh_tokens.store_refresh_token(a_refresh_token())
     await store.sessions.end(RemoveSessionsContext(subject_id="alice", session_id="s1"))
     assert heard() == [revoked("persisted_grants.remove_all", 1)]
+
+
+@pytest.mark.parametrize("ticket", ["ours", "of the server's own"])
+async def test_a_client_that_is_never_told_of_a_logout_is_told_of(store, heard, ticket):
+    """Once, when it is given up, by its name; a session whose clients are not known without one."""
+    expires = store.clock.now() + timedelta(hours=1)
+    if ticket == "ours":
+        await store.tickets.store(a_ticket(expires=expires, client_ids=["web", "dead"]))
+    else:
+        await store.server_side_sessions.create_session(a_session(expires=expires))
+    store.clock.advance(timedelta(hours=1))
+    for _ in range(3):
+        assert heard() == []
+        assert await store.sessions.process_expired(lambda _: ["dead"]) == 0
+        store.clock.advance(timedelta(days=3.5))
+    assert await store.sessions.process_expired(lambda _: ["dead"]) == 0
+    client = {"client_id": "dead"} if ticket == "ours" else {}
+    undelivered = {"kind": "logout_undelivered", "operation": "sessions.process_expired", "tenant": "default"}
+    assert heard() == [undelivered | client]
 
 
 async def test_a_new_data_key_is_told(store, heard):
