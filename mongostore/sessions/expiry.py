@@ -10,7 +10,7 @@ from datetime import timedelta
 from mongostore.cancellation import Cancellation
 from mongostore.errors import KeyUnavailable, MongostoreError, PayloadUnreadable, StorageUnavailable
 from mongostore.sessions.coordination import SessionCoordination
-from mongostore.sessions.logouts import Logouts, Teller
+from mongostore.sessions.logouts import ClientsNotTold, Logouts, Teller
 from mongostore.stores.leases import JobLease, JobLeases
 from mongostore.stores.sessions import ServerSideSessionStore
 from mongostore.tenancy import DEFAULT_TENANT, Tenant
@@ -131,9 +131,12 @@ class SessionExpiry:
 
 def _log_failures(batch: ExpiredBatch) -> None:
     for error in batch.failures:
-        _log.error(
-            "The logout of a session that is over could not be processed; it is tried again later", exc_info=error
-        )
+        if isinstance(error, ClientsNotTold):
+            _log.warning("%s; it is tried again later", error)
+        else:
+            _log.error(
+                "The logout of a session that is over could not be processed; it is tried again later", exc_info=error
+            )
 
 
 def _pause(interval: timedelta, failures: int) -> timedelta:

@@ -64,7 +64,9 @@ class Logouts:
         await revoke()
         for logout, attempt in attempts:
             error = await self._settle(logout, *attempt, at_once=True)
-            if error:
+            if isinstance(error, ClientsNotTold):
+                _log.warning("%s; process_expired tries again", error)
+            elif error:
                 _log.error("The clients of a session could not be told that it has ended", exc_info=error)
         await revoke()
 
