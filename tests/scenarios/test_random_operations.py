@@ -293,6 +293,7 @@ class Life:
             ("tickets", "retrieve", (key,), {"slide": self.one(True, False)}),
             ("tickets", "renew", (key, ticket), {}),
             ("tickets", "remove", (key,), {}),
+            ("tickets", "add_client", (key, self.one(*CLIENTS)), {}),
         )
 
     def removal(self) -> Operation:
@@ -303,6 +304,7 @@ class Life:
             ("grants", "get_all_grants", (subject_id,), {}),
             ("grants", "remove_all_grants", (subject_id, self.one(None, client_id), some), {}),
             ("grants", "remove_family", (self.known("family"),), {}),
+            ("grants", "revoke_before", (self._clock.now() - timedelta(minutes=self.one(1, 60)),), {}),
             ("refresh_tokens", "remove_refresh_tokens", (subject_id, client_id), {}),
             ("reference_tokens", "remove_reference_tokens", (subject_id, client_id, some), {}),
             ("persisted_grants", "remove_all", (self.grant_filter(),), {}),
