@@ -10,10 +10,12 @@ from mongostore.errors import AlreadyExists, NotFound
 from mongostore.models import QueryResult, ServerSideSession, SessionFilter, SessionQuery
 from mongostore.models.identifiers import is_identifier
 from mongostore.models.instants import cut_to_milliseconds
+from mongostore.models.revalidation import revalidated
 from mongostore.models.sessions import check_session, check_session_filter
 from mongostore.protection.paging_tokens import PagingTokens
+from mongostore.stores.arguments import check_callback, check_instant, several
 from mongostore.stores.paging import Position
-from mongostore.stores.session_logouts import EndedSessions, Ending, Logout, LogoutState
+from mongostore.stores.session_logouts import EndedSessions, Ending, Logout, LogoutState, check_logout, state_at_end
 from mongostore.stores.sessions import (
     REMOVAL_LEASE,
     SessionChange,
@@ -101,6 +103,7 @@ class MemoryServerSideSessionStore:
 
     async def change_session(self, key: str, change: SessionChange) -> ServerSideSession | None:
         """See `ServerSideSessionStore.change_session`."""
+        check_callback("change", change)
         row = self._live(key)
         if row is None:
             return None
@@ -174,13 +177,14 @@ class MemoryServerSideSessionStore:
 
     async def end_session(self, key: str, ending: Ending, lease: timedelta) -> Logout | None:
         """See `SessionLogoutStore.end_session`."""
+        check_callback("ending", ending)
         check_lease(lease)
         row = self._live(key)
-        state = ending(row.session) if row else None
+        state = state_at_end(row.session, ending) if row else None
         if row is None or state is None:
             return None
         now = self._clock.now()
-        row.state = state.model_copy(update={"expires": row.session.expires})
+        row.state = state
         row.ended = cut_to_milliseconds(now)
         row.due_at, row.purge_at, row.claimed = now + lease, now + lease + self._grace, True
         return _logout(row)
@@ -192,17 +196,20 @@ class MemoryServerSideSessionStore:
         lease: timedelta,
     ) -> EndedSessions:
         """See `SessionLogoutStore.end_sessions`."""
+        check_callback("ending", ending)
         check_lease(lease)
         found = [await self.end_session(each.key, ending, lease) for each in await self.get_sessions(filter)]
         return EndedSessions([logout for logout in found if logout])
 
     async def has_begun_since(self, filter: SessionFilter, since: datetime) -> bool:  # noqa: A002 - the reference's name
         """See `SessionLogoutStore.has_begun_since`."""
+        since = check_instant("since", since)
         return any(self._rows[session.key].begun >= since for session in await self.get_sessions(filter))
 
     async def keep_logout(self, logout: Logout, state: LogoutState, due_at: datetime) -> bool:
         """See `SessionLogoutStore.keep_logout`."""
-        row = self._unchanged(logout)
+        state, due_at = revalidated(state, LogoutState), check_instant("due_at", due_at)
+        row = self._unchanged(check_logout(logout))
         if row is None:
             return False
         row.ended = logout.over_at
@@ -214,7 +221,7 @@ class MemoryServerSideSessionStore:
     async def finish_logouts(self, logouts: Iterable[Logout]) -> int:
         """See `SessionLogoutStore.finish_logouts`."""
         finished = 0
-        for logout in logouts:
+        for logout in map(check_logout, several("logouts", logouts)):
             row = self._unchanged(logout)
             if row is None:
                 continue

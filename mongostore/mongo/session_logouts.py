@@ -10,13 +10,22 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from mongostore.clock import Clock
 from mongostore.errors import KeyUnavailable, PayloadUnreadable
+from mongostore.models.revalidation import revalidated
 from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.base import natural_key, record_id
 from mongostore.mongo.documents.sessions import SessionCodec, SessionFields, SessionRecord, is_live, not_expired
 from mongostore.mongo.expiring import BY_ID
 from mongostore.mongo.lookups import find_by_id
 from mongostore.mongo.writes import sent
-from mongostore.stores.session_logouts import EndedSessions, Ending, Logout, LogoutState
+from mongostore.stores.arguments import check_instant, several
+from mongostore.stores.session_logouts import (
+    EndedSessions,
+    Ending,
+    Logout,
+    LogoutState,
+    check_logout,
+    state_at_end,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class SessionLogouts:
             if found is None or not is_live(found, self._clock.now()):
                 return None
             session = await self._codec.session(found)
-            state = ending(session)
+            state = state_at_end(session, ending)
             if state is None:
                 return None
             now, claim = self._clock.now(), token_hex(16)
@@ -61,7 +70,7 @@ class SessionLogouts:
             if result.matched_count:
                 return Logout(
                     session,
-                    state.model_copy(update={"expires": session.expires}),
+                    state,
                     change["ended"],
                     _Version(natural_key(stored_id), change["payload"], claim),
                 )
@@ -92,7 +101,9 @@ class SessionLogouts:
 
         From then on the session has ended, also if it expired: a node with a slow clock must not prolong it.
         """
-        ended = await self._codec.ended(logout.session, logout.over_at, state)
+        check_logout(logout)
+        ended = await self._codec.ended(logout.session, logout.over_at, revalidated(state, LogoutState))
+        due_at = check_instant("due_at", due_at)
         change = {
             "$set": ended | {"due_at": due_at},
             "$unset": {"claim": ""},
@@ -107,7 +118,7 @@ class SessionLogouts:
     async def finish(self, logouts: Iterable[Logout]) -> int:
         """See `SessionLogoutStore.finish_logouts`."""
         finished = 0
-        for logout in logouts:
+        for logout in map(check_logout, several("logouts", logouts)):
             with self._binding.call("finish a logout") as own:
                 result = await sent(
                     lambda: self._sessions.delete_one(self._unchanged(logout), hint=BY_ID, session=own)  # noqa: B023 - awaited here

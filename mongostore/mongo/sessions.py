@@ -24,6 +24,7 @@ from mongostore.mongo.session_logouts import SessionLogouts
 from mongostore.mongo.session_queries import SessionQueries
 from mongostore.mongo.writes import sent
 from mongostore.protection.paging_tokens import PagingTokens
+from mongostore.stores.arguments import check_callback, check_instant
 from mongostore.stores.session_logouts import EndedSessions, Ending, Logout, LogoutState
 from mongostore.stores.sessions import SessionChange, changed_session, check_lease, slid_session
 
@@ -79,6 +80,7 @@ class MongoServerSideSessionStore:
 
     async def change_session(self, key: str, change: SessionChange) -> ServerSideSession | None:
         """See `ServerSideSessionStore.change_session`."""
+        check_callback("change", change)
         if not is_identifier(key):
             return None
         found = await self._find_live(self._codec.id(key))
@@ -138,6 +140,7 @@ class MongoServerSideSessionStore:
 
     async def end_session(self, key: str, ending: Ending, lease: timedelta) -> Logout | None:
         """See `SessionLogoutStore.end_session`."""
+        check_callback("ending", ending)
         check_lease(lease)
         return await self._logouts.end(self._codec.id(key), ending, lease) if is_identifier(key) else None
 
@@ -149,6 +152,7 @@ class MongoServerSideSessionStore:
     ) -> EndedSessions:
         """See `SessionLogoutStore.end_sessions`."""
         wanted = check_session_filter(filter)
+        check_callback("ending", ending)
         check_lease(lease)
         query = self._query(wanted)
         return EndedSessions([]) if query is None else await self._logouts.end_all(query, ending, lease)
@@ -156,6 +160,7 @@ class MongoServerSideSessionStore:
     async def has_begun_since(self, filter: SessionFilter, since: datetime) -> bool:  # noqa: A002 - the reference's name
         """See `SessionLogoutStore.has_begun_since`."""
         query = self._query(check_session_filter(filter))
+        since = check_instant("since", since)
         if query is None:
             return False
         with self._binding.call("list sessions") as own:

@@ -10,6 +10,7 @@ from pydantic import Field
 from mongostore.models import RemoveSessionsContext, ServerSideSession, SessionFilter
 from mongostore.models.base import Model, PropertyName
 from mongostore.models.instants import Instant
+from mongostore.models.revalidation import revalidated
 
 
 class Retry(Model):
@@ -124,3 +125,26 @@ class SessionLogoutStore(Protocol):
 
     async def finish_logouts(self, logouts: Iterable[Logout]) -> int:
         """Delete the records of logouts that nobody else has changed meanwhile, and give their number."""
+
+
+def state_at_end(session: ServerSideSession, ending: Ending) -> LogoutState | None:
+    """Ask what the logout of a session begins with; None: the session goes on.
+
+    Raises:
+        TypeError, ValueError: `ending` gives something else.
+    """
+    state = ending(session)
+    if state is None:
+        return None
+    return revalidated(state, LogoutState).model_copy(update={"expires": session.expires})
+
+
+def check_logout(logout: object) -> Logout:
+    """Give a logout back.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(logout, Logout):
+        raise TypeError(f"a Logout is needed, not {type(logout).__name__}")
+    return logout

@@ -217,6 +217,37 @@ class ExpiredSessionContract:
         with pytest.raises(TypeError):
             await sessions.change_session("k1", lambda _: "a session")
 
+    async def test_what_no_logout_can_be_is_refused(self, store: Any) -> None:
+        """At the door, and nothing is changed: no function, no state, no instant, no logout."""
+        sessions = store.server_side_sessions
+        await sessions.create_session(a_session("k"))
+        alice, now = SessionFilter(subject_id="alice"), store.clock.now()
+        for wrong in (None, 5, "k", lambda _: "ended", lambda _: LogoutState.model_construct(settled=5)):
+            with pytest.raises((TypeError, ValueError)):
+                await sessions.end_session("k", wrong, MINUTE)
+            with pytest.raises((TypeError, ValueError)):
+                await sessions.end_sessions(alice, wrong, MINUTE)
+            with pytest.raises((TypeError, ValueError)):
+                await sessions.change_session("k", wrong if not callable(wrong) else lambda _: "changed")
+        assert await sessions.get_session("k") is not None
+        for lease in (timedelta(0), None):
+            with pytest.raises((TypeError, ValueError), match="lease"):
+                await sessions.end_session("k", lambda _: LogoutState(), lease)
+        logout = await sessions.end_session("k", lambda _: LogoutState(), MINUTE)
+        for arguments in (
+            (None, logout.state, now),
+            (logout, None, now),
+            (logout, logout.state, now.replace(tzinfo=None)),
+        ):
+            with pytest.raises((TypeError, ValueError)):
+                await sessions.keep_logout(*arguments)
+        for logouts in (logout, [None], "k"):
+            with pytest.raises(TypeError):
+                await sessions.finish_logouts(logouts)
+        with pytest.raises((TypeError, ValueError), match="since"):
+            await sessions.has_begun_since(alice, "now")
+        assert await sessions.finish_logouts([logout]) == 1
+
     async def test_a_claim_outlives_the_new_session_under_the_key(self, store: Any) -> None:
         """A session that is claimed, and then superseded, is still claimed, and is acknowledged by its key."""
         sessions = store.server_side_sessions
