@@ -8,6 +8,7 @@ from mongostore.errors import PayloadUnreadable
 from mongostore.grants.handles import grant_key
 from mongostore.models import PersistedGrant
 from mongostore.models.base import Model, from_payload, to_payload
+from mongostore.models.instants import expiration_of
 from mongostore.models.revalidation import made, revalidated
 from mongostore.stores.grant_records import GrantRecord
 
@@ -88,5 +89,27 @@ class GrantSerializer(Generic[M]):
         )
 
     def of_type(self, record: GrantRecord | None) -> GrantRecord | None:
-        """The record if it is of this type: a key that was stored raw may hold anything."""
-        return record if record is not None and record.grant.type == self.grant_type else None
+        """The record if it is of this type: a key that was stored raw may hold anything.
+
+        Raises:
+            PayloadUnreadable: it is of the form in which nothing vouched for what stands beside the data, and its data say
+                otherwise.
+        """
+        if record is None or record.grant.type != self.grant_type:
+            return None
+        if not record.is_bound:
+            self._require_agreement(record.grant)
+        return record
+
+    def _require_agreement(self, grant: PersistedGrant) -> None:
+        value = self.value(grant)
+        said = {name: getattr(value, name, None) for name in ("client_id", "subject_id", "session_id")}
+        if (lifetime := getattr(value, "lifetime", None)) is not None:
+            said["expiration"] = expiration_of(value.creation_time, lifetime)  # type: ignore[attr-defined]
+        changed = [name for name, each in said.items() if getattr(grant, name) != each]
+        if changed:
+            raise PayloadUnreadable(
+                f"{', '.join(changed)} of a stored grant of type {self.grant_type} differs from what is sealed in it: the "
+                "record was changed from outside. Remove the grant",
+                collection="grants",
+            )

@@ -8,7 +8,7 @@ from mongostore.models import PersistedGrant, PersistedGrantFilter
 from mongostore.models.grants import check_filter, check_grant
 from mongostore.models.identifiers import is_identifier
 from mongostore.stores.arguments import check_instant
-from mongostore.stores.grant_records import GrantRecord, removed_types
+from mongostore.stores.grant_records import GrantRecord, is_anchored, removed_types
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
 
@@ -43,14 +43,17 @@ class MemoryPersistedGrantStore(PersistedGrantStore):
     async def remove_all(self, filter: PersistedGrantFilter) -> int:  # noqa: A002 - the reference's name
         """See `PersistedGrantStore.remove_all`."""
         wanted = check_filter(filter)
-        _, released = removed_types(wanted)
+        closed, released = removed_types(wanted)
         of_any_type = wanted.model_copy(update={"type": None, "types": None})
         for key, row in self._table.rows.items():
             if row.anchor and row.record.grant.type in released and of_any_type.matches(row.record.grant):
                 self._table.rows[key] = replace(row, anchor=None)
         keys = [key for key, row in self._table.rows.items() if wanted.matches(row.record.grant)]
         for key in keys:
-            del self._table.rows[key]
+            record = self._table.rows.pop(key).record
+            # A family that the caller has named needs no anchor, and would take in what is being issued.
+            if record.family is not None and record.grant.type in closed and not is_anchored(record.family):
+                self._table.close(record.family)
         return len(keys)
 
     async def remove_created_before(self, instant: datetime) -> int:

@@ -1,6 +1,5 @@
 """`GrantRecordStore` on MongoDB: the transitions of a grant, each one conditional write of one document."""
 
-import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,11 +16,10 @@ from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.grants import GrantCodec, GrantFields, is_kept, is_present
 from mongostore.mongo.expiring import BY_ID
 from mongostore.mongo.lookups import find_by_id
-from mongostore.mongo.persisted_grants import live, take
+from mongostore.mongo.persisted_grants import close_family, live, take
 from mongostore.mongo.removal import remove_grants
 from mongostore.mongo.writes import sent
 from mongostore.stores.grant_records import (
-    CLOSED_FAMILY_KEPT,
     CODE,
     REFRESH,
     GrantRecord,
@@ -172,20 +170,10 @@ class MongoGrantRecordStore(GrantRecordStore):
         if not is_identifier(family):
             return 0
         if not is_anchored(family):
-            await self._close(family)
+            await close_family(self._binding, self._codec, self._clock, family)
         query: dict[str, Any] = {"tenant": self._codec.tenant, "family": family}
         last_id = None if last is None else self._codec.id(last)
         return await remove_grants(self._binding, self._grants, query, last=last_id)
-
-    async def _close(self, family: str) -> None:
-        mark = await self._codec.closed_family(family, self._clock.now() + CLOSED_FAMILY_KEPT)
-        with self._binding.call("close a family") as own, contextlib.suppress(DuplicateKeyError):
-            # A duplicate is that of somebody who closes it at the same moment.
-            await sent(
-                lambda: self._grants.update_one(
-                    {"_id": self._codec.closed_family_id(family)}, {"$set": mark}, upsert=True, session=own
-                )
-            )
 
     async def _document(self, record: GrantRecord, pending_until: datetime | None = None) -> dict[str, Any]:
         return await self._codec.document(

@@ -35,7 +35,10 @@ async def find_by_id(
 
 
 async def documents(
-    binding: Binding, action: str, collection: AsyncCollection[dict[str, Any]], query: Mapping[str, Any]
+    binding: Binding,
+    action: str,
+    collection: AsyncCollection[dict[str, Any]],
+    query: Mapping[str, Any],
 ) -> AsyncIterator[dict[str, Any]]:
     """Read what matches, however much it is: batch by batch, each within the time limit of an operation."""
     with binding.call(action) as own:

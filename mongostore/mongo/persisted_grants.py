@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -20,7 +21,7 @@ from mongostore.mongo.expiring import BY_ID
 from mongostore.mongo.lookups import documents, find_by_id
 from mongostore.mongo.removal import remove_created_before, remove_grants
 from mongostore.mongo.writes import sent
-from mongostore.stores.grant_records import GrantRecord, removed_types
+from mongostore.stores.grant_records import CLOSED_FAMILY_KEPT, GrantRecord, removed_types
 from mongostore.stores.persisted_grants import PersistedGrantStore
 
 _log = logging.getLogger("mongostore")
@@ -104,7 +105,10 @@ class MongoPersistedGrantStore(PersistedGrantStore):
         if query is None:
             return 0
         closed, released = removed_types(wanted)
-        return await remove_grants(self._binding, self._grants, query, closed=closed, released=released)
+        close = partial(close_family, self._binding, self._codec, self._clock)
+        return await remove_grants(
+            self._binding, self._grants, query, closed=closed, released=released, close_family=close
+        )
 
     async def remove_created_before(self, instant: datetime) -> int:
         """Remove grants of before an instant; see `PersistedGrantStore.remove_created_before`."""
@@ -149,3 +153,14 @@ async def take(
         )
     # By its sealed expiration: from when on it is purged, anybody can change who can write to the database.
     return await codec.record(found) if found and is_present(found, now) else None
+
+
+async def close_family(binding: Binding, codec: GrantCodec, clock: Clock, family: str) -> None:
+    """Let a family that the caller has named take nothing in for `CLOSED_FAMILY_KEPT`."""
+    mark = await codec.closed_family(family, clock.now() + CLOSED_FAMILY_KEPT)
+    grants = binding.collection(GrantFields)
+    with binding.call("close a family") as own, contextlib.suppress(DuplicateKeyError):
+        # A duplicate is that of somebody who closes it at the same moment.
+        await sent(
+            lambda: grants.update_one({"_id": codec.closed_family_id(family)}, {"$set": mark}, upsert=True, session=own)
+        )

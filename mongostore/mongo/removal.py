@@ -20,10 +20,12 @@ from mongostore.mongo.binding import Binding
 from mongostore.mongo.documents.configuration import tenant_ids
 from mongostore.mongo.expiring import BY_ID
 from mongostore.stores.arguments import check_instant
+from mongostore.stores.grant_records import is_anchored
 from mongostore.tenancy import Tenant
 
 _BATCH_SIZE = 2_000
 
+CloseFamily = Callable[[str], Awaitable[None]]
 Query = dict[str, Any]
 Grants = AsyncCollection[dict[str, Any]]
 
@@ -36,6 +38,7 @@ async def remove_grants(
     closed: Iterable[str] | None = None,
     released: Iterable[str] = (),
     last: str | None = None,
+    close_family: CloseFamily | None = None,
 ) -> int:
     """Delete the grants that match, and give their number.
 
@@ -47,6 +50,8 @@ async def remove_grants(
             without asking for their types.
         released: the types that stay, whoever they belong to by the rest of the query, but are no anchors any more.
         last: the `_id` of the record that goes when all others are gone.
+        close_family: closes a family that the caller has named, as whoever removes it would: for those of the refresh
+            tokens that go.
     """
     of_any_type = {name: value for name, value in query.items() if name != "type"}
     if released := sorted(released):
@@ -58,7 +63,7 @@ async def remove_grants(
         issuing = issuing | {"anchor": {"$ne": False}}
         await _close_all(binding, grants, issuing)
     others = 0 if last is None else await delete_all(binding, grants, query | {"_id": {"$ne": last}})
-    return others + await delete_all(binding, grants, query)
+    return others + await delete_all(binding, grants, query, close_family)
 
 
 async def remove_created_before(binding: Binding, collection: Grants, tenant: Tenant, instant: datetime) -> int:
@@ -110,8 +115,8 @@ async def _changed_any(binding: Binding, grants: Grants, query: Query, change: Q
         if not isinstance(error.__cause__, ExecutionTimeout | NetworkTimeout):
             raise
     # More than one operation has time for.
-    while ids := await _some_ids(binding, grants, query):
-        await _update(binding, grants, query | {"_id": {"$in": ids}}, change)
+    while found := await _some(binding, grants, query):
+        await _update(binding, grants, query | {"_id": {"$in": [document["_id"] for document in found]}}, change)
     return True
 
 
@@ -122,26 +127,33 @@ async def _update(binding: Binding, grants: Grants, query: Query, change: Query)
     return await _in_one_go(binding, update)
 
 
-async def delete_all(binding: Binding, grants: Grants, query: Query) -> int:
+async def delete_all(binding: Binding, grants: Grants, query: Query, close_family: CloseFamily | None = None) -> int:
     """Delete in batches, each well within the time limit of an operation, so that the number is exact."""
     removed = 0
-    while ids := await _some_ids(binding, grants, query):
-        these = query | {"_id": {"$in": ids}}
+    while found := await _some(binding, grants, query):
+        if close_family is not None:
+            # A family that the caller has named needs no anchor, and would take in what is being issued.
+            closed = {document.get("family") for document in found if document.get("anchor") is False}
+            for family in closed:
+                if family is not None and not is_anchored(family):
+                    await close_family(family)
+        these = query | {"_id": {"$in": [document["_id"] for document in found]}}
 
         async def delete(own: AsyncClientSession | None, these: Query = these) -> int:
             return (await grants.delete_many(these, hint=BY_ID, session=own)).deleted_count
 
         # After a lost answer, the number is a lower bound.
         removed += max(await _in_one_go(binding, delete), 0)
-        if len(ids) < _BATCH_SIZE:
+        if len(found) < _BATCH_SIZE:
             break
     return removed
 
 
-async def _some_ids(binding: Binding, grants: Grants, query: Query) -> list[str]:
+async def _some(binding: Binding, grants: Grants, query: Query) -> list[dict[str, Any]]:
     with binding.call("remove grants") as own:
-        found = await grants.find(query, {"_id": 1}, limit=_BATCH_SIZE, batch_size=_BATCH_SIZE, session=own).to_list()
-    return [document["_id"] for document in found]
+        return await grants.find(
+            query, {"family": 1, "anchor": 1}, limit=_BATCH_SIZE, batch_size=_BATCH_SIZE, session=own
+        ).to_list()
 
 
 async def _in_one_go(binding: Binding, send: Callable[[AsyncClientSession | None], Awaitable[int]]) -> int:

@@ -21,6 +21,10 @@ Columns = Mapping[str, object]
 """Names and values. A column without value is named too, with None: otherwise nobody would see that it was added."""
 
 
+class Unbound(bytes):
+    """An opened plaintext that was sealed before columns were bound: nothing vouches for what stands beside it."""
+
+
 def with_columns(plaintext: bytes, columns: Columns) -> bytes:
     """Put columns in front of a plaintext.
 

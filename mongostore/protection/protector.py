@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidTag
 
 from mongostore.errors import PayloadUnreadable
-from mongostore.protection.columns import Columns, differing, with_columns, without_columns
+from mongostore.protection.columns import Columns, Unbound, differing, with_columns, without_columns
 from mongostore.protection.context import Context
 from mongostore.protection.envelope import Sealed, assemble, take_apart
 from mongostore.protection.key_ring import KeyRing
@@ -107,11 +107,15 @@ def unreadable(context: Context, problem: str) -> PayloadUnreadable:
 def compared(plaintext: bytes, context: Context, columns: Columns) -> bytes:
     """Take the columns off an opened plaintext when they are those that stand beside it; for protectors.
 
+    What was sealed before columns were bound comes back as `Unbound`.
+
     Raises:
         PayloadUnreadable: a column beside it was changed.
     """
     inside, plaintext = without_columns(plaintext)
-    if inside is not None and (changed := differing(inside, columns)):
+    if inside is None:
+        return Unbound(plaintext)
+    if changed := differing(inside, columns):
         raise unreadable(context, f"{', '.join(changed)} beside it was changed from outside")
     return plaintext
 

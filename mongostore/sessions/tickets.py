@@ -146,7 +146,8 @@ class Tickets:
             False when there is no such session, or its ticket was not stored here.
 
         Raises:
-            TypeError, ValueError: the client id is impossible, or the ticket would grow beyond 1 MiB.
+            TypeError, ValueError: the client id is impossible, or the ticket would have more than 10,000 clients or grow
+                beyond 1 MiB; nothing is written.
             PayloadUnreadable, KeyUnavailable: the session can't be read; remove it.
         """
         check_identifier("client_id", client_id)
@@ -223,5 +224,6 @@ def _ending(former: ServerSideSession, renewed: ServerSideSession) -> LogoutStat
 
 
 def _with_clients(session: ServerSideSession, ticket: AuthenticationTicket, client_ids: list[str]) -> ServerSideSession:
-    changed = ticket.model_copy(update={"client_ids": client_ids})
+    # Validated before it is written: what can't be read again would sign the user out, and lose the logout.
+    changed = revalidated(ticket.model_copy(update={"client_ids": client_ids}), AuthenticationTicket)
     return session.model_copy(update={"ticket": to_payload(changed).decode()})

@@ -34,6 +34,7 @@ class GrantRecord:
         successor_handle: that token's handle: a secret.
         successor_expiration: when that token expires; None when it never does, or that is not known.
         completed: whether what the grant asked for has been answered; False where nothing is asked.
+        is_bound: False for a record of the form in which nothing vouched for what stood beside the data: the data must.
     """
 
     grant: PersistedGrant
@@ -43,6 +44,7 @@ class GrantRecord:
     successor_handle: str | None = None
     successor_expiration: datetime | None = None
     completed: bool = False
+    is_bound: bool = True
 
     def __repr__(self) -> str:
         """Without the handle."""

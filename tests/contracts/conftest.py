@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,8 @@ from mongostore.schema import apply_schema
 from mongostore.testing import FakeClock
 
 MASTER_KEY = LocalMasterKey.generate()
+# Far longer than anything takes, so that no other load on the machine decides.
+LIMIT = timedelta(seconds=30)
 
 
 class PreparedStore(MongoStore):
@@ -114,7 +117,7 @@ def backend(
 async def store(
     request: pytest.FixtureRequest, backend: str, clients: dict[str, Any], contract_database: str
 ) -> AsyncIterator[MemoryStore | MongoStore]:
-    """A store with the defaults, or with the `options` of the suite's class."""
-    options = getattr(request.cls, "options", StoreOptions())
+    """A store with the defaults, but for the time limit, or with the `options` of the suite's class."""
+    options = getattr(request.cls, "options", StoreOptions(operation_timeout=LIMIT))
     async with BACKENDS[backend](clients[backend], contract_database, options) as opened:
         yield opened

@@ -122,7 +122,7 @@ OPERATIONS = {
     ),
     "refresh_tokens.rotate, replay": (
         lambda s, o: s.refresh_tokens.rotate_refresh_token(o.used_refresh, a_refresh_token()),
-        [FIND, CLOSE, CLOSE, *REMOVE],
+        [FIND, CLOSE, CLOSE, *REMOVE, *REMOVE],
     ),
     "refresh_tokens.rotate, unknown": (
         lambda s, o: s.refresh_tokens.rotate_refresh_token("unknown", a_refresh_token()),
@@ -130,7 +130,7 @@ OPERATIONS = {
     ),
     "refresh_tokens.remove": (
         lambda s, o: s.refresh_tokens.remove_refresh_token(o.refresh),
-        [FIND, CLOSE, CLOSE, *REMOVE],
+        [FIND, CLOSE, CLOSE, FIND, *REMOVE],
     ),
     "refresh_tokens.store, of a code": (
         lambda s, o: s.refresh_tokens.store_refresh_token(a_refresh_token(), family=o.family),

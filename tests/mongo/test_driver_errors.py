@@ -17,8 +17,8 @@ from pymongo.errors import (
 from mongostore import ConfigurationError, StorageUnavailable
 
 SAID = [
-    (AutoReconnect("lost"), StorageUnavailable, "gave no answer within 10 s. Check that it runs"),
-    (ExecutionTimeout("late", 50), StorageUnavailable, "gave no answer within 10 s"),
+    (AutoReconnect("lost"), StorageUnavailable, "gave no answer within 30 s. Check that it runs"),
+    (ExecutionTimeout("late", 50), StorageUnavailable, "gave no answer within 30 s"),
     (NotPrimaryError("not primary"), StorageUnavailable, "stepped down, and another is being elected. Try again"),
     (WriteConcernError("waiting", 64), StorageUnavailable, "a majority did not confirm; it may be lost"),
     (OperationFailure("no", 13), StorageUnavailable, "Give the user the role readWrite"),

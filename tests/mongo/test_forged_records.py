@@ -14,6 +14,7 @@ from pymongo.database import Database
 from mongostore import LocalMasterKey, MongoStore, PayloadUnreadable, StoreOptions
 from mongostore.events import StoreEvent
 from mongostore.models import Message, PersistedGrantFilter
+from mongostore.protection.columns import without_columns
 from mongostore.testing import FakeClock
 from mongostore.testing.factories import (
     a_backchannel_request,
@@ -139,6 +140,16 @@ async def test_a_successor_is_not_exchanged(store, raw, told):
     assert tampered(told) == {"grants"}
 
 
+async def test_a_grace_does_not_begin_again(store, raw):
+    """When a token was used first is sealed with its successor: a later instant beside it opens nothing."""
+    used = await store.refresh_tokens.store_refresh_token(a_refresh_token())
+    await store.refresh_tokens.rotate_refresh_token(used, a_refresh_token(), grace=GRACE)
+    store.clock.advance(timedelta(minutes=5))
+    raw["grants"].update_one({"successor_key": {"$exists": True}}, {"$set": {"consumed_time": store.clock.now()}})
+    with pytest.raises(PayloadUnreadable, match="consumed_time"):
+        await store.refresh_tokens.rotate_refresh_token(used, a_refresh_token(), grace=GRACE)
+
+
 async def test_a_successor_of_the_old_form_is_not_exchanged(store, raw):
     """Before columns were bound, a successor's key stood free: it must be that of the sealed handle."""
     used = await store.refresh_tokens.store_refresh_token(a_refresh_token())
@@ -166,6 +177,33 @@ async def test_a_backchannel_request_is_not_answered_from_outside(store, raw):
         await requests.update_by_internal_id(internal_id, a_backchannel_request(is_complete=True))
     with pytest.raises(PayloadUnreadable, match="completed"):
         await requests.consume_by_internal_id(internal_id)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("client_id", "admin"), ("subject_id", "admin"), ("session_id", "other"), ("expiration", FAR)],
+)
+async def test_a_changed_column_of_the_old_form_is_not_believed(store, raw, column, value):
+    """Before columns were bound, they stood free: what the sealed token or code says itself must be the same."""
+    token = await store.refresh_tokens.store_refresh_token(a_refresh_token())
+    code = await store.authorization_codes.store_authorization_code(an_authorization_code())
+    codec = store.refresh_tokens._records._codec
+    for document in raw["grants"].find():
+        place = codec._context(document["_id"].partition("|")[2], "payload")
+        _, inner = without_columns(await codec._protector.open(document["payload"], place))
+        old = await codec._protector.seal(inner, place)
+        raw["grants"].update_one({"_id": document["_id"]}, {"$set": {"payload": old}})
+    assert await store.refresh_tokens.get_refresh_token(token) is not None
+    assert await store.authorization_codes.get_authorization_code(code) is not None
+    raw["grants"].update_many({}, {"$set": {column: value, "purge_at": FAR}})
+    for use in (
+        store.refresh_tokens.get_refresh_token(token),
+        store.refresh_tokens.rotate_refresh_token(token, a_refresh_token()),
+        store.authorization_codes.get_authorization_code(code),
+        store.authorization_codes.redeem_authorization_code(code),
+    ):
+        with pytest.raises(PayloadUnreadable, match=column):
+            await use
 
 
 async def test_a_request_of_the_old_form_is_not_answered_from_outside(store, raw):

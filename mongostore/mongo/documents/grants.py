@@ -17,6 +17,7 @@ from mongostore.mongo.documents.base import (
     natural_key,
     record_id,
 )
+from mongostore.protection.columns import Unbound
 from mongostore.protection.context import Context
 from mongostore.protection.envelope import Sealed
 from mongostore.protection.protector import Protector, pack, unpack
@@ -46,7 +47,8 @@ class GrantFields(StoredFields):
         predecessor: grant key of the token that this one replaced.
         successor_key: grant key of the token that replaced this one.
         successor_expiration: when that token expires.
-        successor: that token's handle, so that a retry can be given the same; bound to the two before.
+        successor: that token's handle, so that a retry can be given the same; bound to the two before, and to the moment
+            of the first use, so that nobody begins the grace again.
         retries: how often this token was presented again within its grace.
         completed: true once what the grant asked for has been answered.
         payload: the grant's data, bound to what `BOUND` lists.
@@ -98,7 +100,7 @@ BOUND: Final = (
     "family",
     "completed",
 )
-_BOUND_TO_SUCCESSOR: Final = ("successor_key", "successor_expiration")
+_BOUND_TO_SUCCESSOR: Final = ("successor_key", "successor_expiration", "consumed_time")
 
 _MAY_BECOME_ABSENT = {
     "subject_id",
@@ -188,7 +190,7 @@ class GrantCodec:
         self, record: GrantRecord, successor: PersistedGrant, handle: str, now: datetime, grace: timedelta
     ) -> dict[str, Any]:
         """The update that uses a grant up for a successor, whose handle is sealed to the grant's record."""
-        linked: dict[str, Any] = {"successor_key": successor.key}
+        linked: dict[str, Any] = {"successor_key": successor.key, "consumed_time": now}
         if successor.expiration is not None:
             linked["successor_expiration"] = successor.expiration
         place = self._context(record.grant.key, "successor")
@@ -196,7 +198,7 @@ class GrantCodec:
         if record.grant.expiration is not None:
             linked["purge_at"] = max(record.grant.expiration, later(now, grace))
         # It stays an anchor: between this and the moment when its successor is live, the family must not be without one.
-        return {"$set": linked | {"consumed_time": now}}
+        return {"$set": linked}
 
     def consumption(self, now: datetime) -> list[dict[str, Any]]:
         """The update that consumes a grant; see `purge_time` for how long it is kept."""
@@ -223,10 +225,14 @@ class GrantCodec:
             PayloadUnreadable: it is damaged, its payload belongs elsewhere, or what stands beside it was changed.
             KeyUnavailable: the data key that sealed it is missing.
         """
+        return self._grant(document, await self._payload(document))
+
+    async def _payload(self, document: dict[str, Any]) -> bytes:
+        place = self._context(natural_key(document["_id"]), "payload")
+        return await self._protector.open(document.get("payload", b""), place, columns(document, BOUND))
+
+    def _grant(self, document: dict[str, Any], payload: bytes) -> PersistedGrant:
         key = natural_key(document["_id"])
-        payload = await self._protector.open(
-            document.get("payload", b""), self._context(key, "payload"), columns(document, BOUND)
-        )
         try:
             purge_at = document.get("purge_at")
             if purge_at is not None and not isinstance(purge_at, datetime):
@@ -254,7 +260,8 @@ class GrantCodec:
 
     async def record(self, document: dict[str, Any]) -> GrantRecord:
         """The grant that a stored document holds, with all that is known of it. Raises as `grant` does."""
-        grant = await self.grant(document)
+        payload = await self._payload(document)
+        grant = self._grant(document, payload)
         successor = document.get("successor")
         handle = None
         if successor is not None:
@@ -269,6 +276,7 @@ class GrantCodec:
             successor_handle=handle.decode() if handle is not None else None,
             successor_expiration=document.get("successor_expiration"),
             completed=document.get("completed", False),
+            is_bound=not isinstance(payload, Unbound),
         )
 
     def query(self, filter: PersistedGrantFilter) -> dict[str, Any] | None:  # noqa: A002 - the reference's name

@@ -83,6 +83,16 @@ class RevocationContract:
         assert await store.reference_tokens.get_reference_token(joined) is None
         await assert_nothing_is_issued(store, rotation.family)
 
+    @pytest.mark.parametrize("revocation", EVERY_REVOCATION)
+    async def test_nothing_is_issued_into_a_named_family_whose_token_was_revoked(
+        self, store: Any, revocation: str
+    ) -> None:
+        """A family that the server named itself is closed with its refresh token, whatever the removal goes by."""
+        handle = await store.refresh_tokens.store_refresh_token(a_refresh_token(), family="login 1")
+        rotation = await store.refresh_tokens.rotate_refresh_token(handle, a_refresh_token())
+        await EVERY_REVOCATION[revocation](store, rotation.family)
+        await assert_nothing_is_issued(store, "login 1")
+
     async def test_a_rotation_gives_the_family_that_the_code_began(self, store: Any) -> None:
         """Codes, tokens and their successors share one family, which every answer names."""
         family = await redeemed(store)

@@ -236,6 +236,16 @@ class TicketContract:
             with pytest.raises((TypeError, ValueError), match="client_id"):
                 await store.tickets.add_client(key, wrong)
 
+    async def test_a_ticket_takes_no_more_clients_than_can_be_read_again(self, store: Any) -> None:
+        """Beyond 10,000 clients, adding and renewing are refused and leave the session as it is."""
+        many = [f"client {number}" for number in range(10_000)]
+        key = await store.tickets.store(a_ticket(client_ids=many))
+        with pytest.raises(ValueError, match="client_ids"):
+            await store.tickets.add_client(key, "one more")
+        with pytest.raises(ValueError, match="client_ids"):
+            await store.tickets.renew(key, a_ticket(client_ids=["one more"]))
+        assert (await store.tickets.retrieve(key)).client_ids == many
+
     async def test_a_foreign_ticket_signs_nobody_in(self, store: Any, caplog: pytest.LogCaptureFixture) -> None:
         """A session whose ticket this service did not store gives none, and stays; the log says so."""
         for ticket in ("opaque", b"\xff", '{"Scheme": 1}', "null"):
