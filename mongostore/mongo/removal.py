@@ -130,13 +130,14 @@ async def _update(binding: Binding, grants: Grants, query: Query, change: Query)
 async def delete_all(binding: Binding, grants: Grants, query: Query, close_family: CloseFamily | None = None) -> int:
     """Delete in batches, each well within the time limit of an operation, so that the number is exact."""
     removed = 0
+    closed: set[str] = set()
     while found := await _some(binding, grants, query):
+        named = set[str]() if close_family is None else _named_families(found) - closed
         if close_family is not None:
-            # A family that the caller has named needs no anchor, and would take in what is being issued.
-            closed = {document.get("family") for document in found if document.get("anchor") is False}
-            for family in closed:
-                if family is not None and not is_anchored(family):
-                    await close_family(family)
+            # It needs no anchor, and would take in what is being issued.
+            for family in named:
+                await close_family(family)
+        closed |= named
         these = query | {"_id": {"$in": [document["_id"] for document in found]}}
 
         async def delete(own: AsyncClientSession | None, these: Query = these) -> int:
@@ -144,9 +145,16 @@ async def delete_all(binding: Binding, grants: Grants, query: Query, close_famil
 
         # After a lost answer, the number is a lower bound.
         removed += max(await _in_one_go(binding, delete), 0)
-        if len(found) < _BATCH_SIZE:
+        # What came into a family before it was closed may have come behind what was found.
+        if len(found) < _BATCH_SIZE and not named:
             break
     return removed
+
+
+def _named_families(documents: list[dict[str, Any]]) -> set[str]:
+    """The families of closed tokens that the caller has named."""
+    families = {document.get("family") for document in documents if document.get("anchor") is False}
+    return {family for family in families if isinstance(family, str) and not is_anchored(family)}
 
 
 async def _some(binding: Binding, grants: Grants, query: Query) -> list[dict[str, Any]]:
