@@ -170,10 +170,13 @@ class MongoGrantRecordStore(GrantRecordStore):
         if not is_identifier(family):
             return 0
         if not is_anchored(family):
-            await close_family(self._binding, self._codec, self._clock, family)
+            await self._close(family)
         query: dict[str, Any] = {"tenant": self._codec.tenant, "family": family}
         last_id = None if last is None else self._codec.id(last)
         return await remove_grants(self._binding, self._grants, query, last=last_id)
+
+    async def _close(self, family: str) -> None:
+        await close_family(self._binding, self._codec, self._clock, family)
 
     async def _document(self, record: GrantRecord, pending_until: datetime | None = None) -> dict[str, Any]:
         return await self._codec.document(

@@ -24,7 +24,7 @@ from mongostore.testing.factories import a_client, a_grant, an_authorization_cod
 from mongostore.testing.supervised_processes import SupervisedProcesses
 
 KEY = LocalMasterKey.generate()
-PASSWORD = "pass/word:4711@secret"
+PASSWORD = "pass/word:hunter-seven@secret"
 USERS = {
     "root": [{"role": "root", "db": "admin"}],
     "writer": [{"role": "readWrite", "db": "identity"}],
@@ -74,14 +74,14 @@ async def refused(call, host):
     link, causes = caught.value, []
     while link is not None:
         causes.append(link)
-        assert "4711" not in f"{link} {link!r} {vars(link)}"
+        assert "hunter-seven" not in f"{link} {link!r} {vars(link)}"
         link = link.__cause__ or link.__context__
     assert any(isinstance(cause, PyMongoError) for cause in causes)
     assert host in str(caught.value)
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("user", "password"), [("writer", "wrong 4711"), ("stranger", PASSWORD)])
+@pytest.mark.parametrize(("user", "password"), [("writer", "wrong hunter-seven"), ("stranger", PASSWORD)])
 async def test_a_wrong_password_is_told_when_opening(guarded, user, password):
     """Opening says that the user or the password was refused, not that it waited in vain, and repeats neither."""
     assert "refused the user or the password" in await refused(store_of(user, guarded, password).open(), guarded)
