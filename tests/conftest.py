@@ -1,5 +1,6 @@
 """What every test may ask for: a real MongoDB, and a database of its own in it."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -103,11 +104,14 @@ def steps_of() -> Callable[..., AbstractContextManager[list[int]]]:
             return trace
 
         before = sys.gettrace()
+        # What the collector finalises in this moment is no step of the block.
+        gc.disable()
         sys.settrace(trace)
         try:
             yield steps
         finally:
             sys.settrace(before)
+            gc.enable()
 
     return counted
 
